@@ -1,0 +1,225 @@
+/* For authors of drivers: how to run Coffer on any event loop.
+ *
+ * The core never does I/O and never reads a clock. It is told what happened and answers what to do next.
+ *
+ *     op     one cache operation           "what next?"
+ *     call   one command of it             redirects and retries; no cache knowledge
+ *     conn   bytes <-> replies             handshake, order; no idea what the replies mean
+ *     driver sockets, pool, threads, clock no idea what the commands mean       <- you
+ *
+ * The loop of every driver:
+ *
+ *     for (;;) {
+ *         switch (coffer_op_next(op, now_ms, &action)) {
+ *         case COFFER_WANT_CALL:  conn = a conn to action.endpoint that you hold;
+ *                                 coffer_call_send(action.call, conn); write coffer_conn_output(conn); continue;
+ *         case COFFER_WANT_REPLY: read; coffer_conn_feed(conn, bytes, now_ms); wake what coffer_conn_pop_ready names; continue;
+ *         case COFFER_WANT_SLEEP: come back at action.wake_at_ms; continue;
+ *         case COFFER_WANT_WAIT:  park until the client's wake hook names this op's waiter, or the deadline; continue;
+ *         case COFFER_WANT_LOAD:  run the caller's loader, then coffer_op_supply or coffer_op_abort; continue;
+ *         case COFFER_WANT_DONE:  coffer_op_status, coffer_op_value ...; coffer_op_free(op); return;
+ *         }
+ *     }
+ *
+ * Rules
+ *  - An op hands out every unsent call before it says REPLY, so that batches are pipelined by any driver.
+ *  - Where the driver cannot get or keep a conn: coffer_call_fail for a call not sent, coffer_conn_fail for a conn with calls in flight.
+ *  - Bytes may appear in coffer_conn_output after a feed (handshake, a script sent again): write them.
+ *  - Only its owner runs an op. Feeding a conn completes calls and names their ops' waiters; it never runs an op.
+ *  - A conn, and the ops with calls in flight on it, are used by one thread at a time: share a conn between threads under a lock of
+ *    yours, and hold it in coffer_op_free of an op with calls in flight there.
+ *  - A client and its namespaces may be used by any number of threads.
+ *  - An op may be freed in any state. Replies still due on its conns are read and dropped, never given to another.
+ *  - Only an idle conn may be kept for later (coffer_conn_idle); others are closed.
+ *  - Where an op must end (its deadline is the core's business: call coffer_op_next when coffer_op_deadline_ms is reached).
+ */
+#ifndef COFFER_DRIVER_H
+#define COFFER_DRIVER_H
+
+#include <coffer/options.h>
+#include <coffer/status.h>
+#include <coffer/value.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- the client: what all operations share ---------------------------------------------------------------- */
+
+/* The time at which a client is made: `now_ms` of the driver's monotonic clock and the unix time of the same moment. */
+typedef struct coffer_clock {
+    uint64_t now_ms;
+    uint64_t unix_ms;
+} coffer_clock;
+
+/* Takes a copy of the options. COFFER_OPTION, COFFER_UNSUPPORTED (rediss://: TLS comes with a later version), COFFER_NO_MEMORY. */
+COFFER_API coffer_status coffer_client_new(coffer_client **client, const coffer_options *options, coffer_clock clock, coffer_error *error);
+COFFER_API void coffer_client_ref(coffer_client *client);
+COFFER_API void coffer_client_free(coffer_client *client); /* drops one reference; takes NULL */
+
+/* The one hook: "wake this waiter", called with the data of a waiter whose op said WANT_WAIT, from whatever thread ended the wait.
+ * It may set a flag, an eventfd or a condition, and nothing else; it may not call coffer. */
+COFFER_API void coffer_client_set_wake(coffer_client *client, void (*wake)(void *waiter_data));
+
+/* The client's options, lent. */
+COFFER_API const coffer_options *coffer_client_options(const coffer_client *client);
+
+/* Whether every operation is answered in the process (mem://). */
+COFFER_API bool coffer_client_is_local(const coffer_client *client);
+
+/* After fork, in the child, before any other use: forgets loads and waits of the parent's threads. */
+COFFER_API void coffer_client_after_fork(coffer_client *client);
+
+/* A namespace of the client with the namespace options of `options` (NULL: the client's own). Shares all else; counted; COFFER_OPTION. */
+COFFER_API coffer_status coffer_namespace_new(coffer_namespace **ns, coffer_client *client, const coffer_options *options, coffer_error *error);
+COFFER_API void coffer_namespace_ref(coffer_namespace *ns);
+COFFER_API void coffer_namespace_free(coffer_namespace *ns); /* drops one reference; takes NULL */
+COFFER_API coffer_client *coffer_namespace_client(const coffer_namespace *ns);
+COFFER_API const coffer_options *coffer_namespace_options(const coffer_namespace *ns);
+
+/* ---- ops: one cache operation each -------------------------------------------------------------------------
+ * Each makes an op that has done nothing yet. Keys are copied. Values (of set and its kin) are lent and must stay until the op is freed.
+ * A refused argument is found at the first coffer_op_next (COFFER_KEY_INVALID, COFFER_TOO_LARGE, COFFER_ARG); COFFER_NO_MEMORY here.
+ * Options may be NULL. What each answers: */
+
+COFFER_API coffer_status coffer_op_get(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options);
+    /* OK or STALE with a value; MISS */
+COFFER_API coffer_status coffer_op_set(coffer_op **op, coffer_namespace *ns, coffer_slice key, coffer_slice value, const coffer_write_options *options);
+    /* OK; integer: the low 63 bits mean nothing; coffer_op_value()->entry_id is the id of what was stored */
+COFFER_API coffer_status coffer_op_add(coffer_op **op, coffer_namespace *ns, coffer_slice key, coffer_slice value, const coffer_write_options *options);
+    /* OK, or NOT_STORED where a live value is there */
+COFFER_API coffer_status coffer_op_replace(coffer_op **op, coffer_namespace *ns, coffer_slice key, coffer_slice value, const coffer_write_options *options);
+    /* OK, or NOT_STORED where no live value is there */
+COFFER_API coffer_status coffer_op_compare_and_set(coffer_op **op, coffer_namespace *ns, coffer_slice key, uint64_t entry_id, coffer_slice value,
+                                                   const coffer_write_options *options);
+    /* OK, or NOT_STORED where the key holds another entry or none */
+COFFER_API coffer_status coffer_op_delete(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options);
+    /* OK, or MISS where nothing was there */
+COFFER_API coffer_status coffer_op_exists(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options);
+    /* OK or MISS */
+COFFER_API coffer_status coffer_op_ttl(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options);
+    /* OK, integer: milliseconds that it is still fresh (-1: for ever); MISS */
+COFFER_API coffer_status coffer_op_expire(coffer_op **op, coffer_namespace *ns, coffer_slice key, uint64_t ttl_ms, const coffer_read_options *options);
+    /* OK, or MISS; the value is fresh for ttl_ms from now (no jitter) */
+COFFER_API coffer_status coffer_op_touch(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options);
+    /* expire with the namespace's TTL */
+COFFER_API coffer_status coffer_op_increment(coffer_op **op, coffer_namespace *ns, coffer_slice key, int64_t delta, const coffer_write_options *options);
+    /* OK, integer: the counter after it. The TTL (the namespace's, or the one given) starts when the counter is made. NOT_INTEGER on overflow */
+COFFER_API coffer_status coffer_op_counter(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options);
+    /* OK, integer: the counter; MISS */
+COFFER_API coffer_status coffer_op_reset_counter(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options);
+    /* OK, or MISS */
+COFFER_API coffer_status coffer_op_get_many(coffer_op **op, coffer_namespace *ns, const coffer_slice *keys, size_t count, const coffer_read_options *options);
+    /* OK; coffer_op_count and coffer_op_item, in the order of the keys */
+COFFER_API coffer_status coffer_op_set_many(coffer_op **op, coffer_namespace *ns, const coffer_item *items, size_t count, const coffer_write_options *options);
+    /* OK when all were stored, else the first error; coffer_op_item says which; `items` itself is lent too */
+COFFER_API coffer_status coffer_op_delete_many(coffer_op **op, coffer_namespace *ns, const coffer_slice *keys, size_t count, const coffer_read_options *options);
+    /* OK, integer: how many were there */
+COFFER_API coffer_status coffer_op_get_or_load(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options);
+    /* WANT_LOAD where the loader has to run; then OK or STALE with a value, MISS (source NEGATIVE) for an absence, or LOAD_FAILED */
+COFFER_API coffer_status coffer_op_ping(coffer_op **op, coffer_namespace *ns, const coffer_read_options *options);
+    /* OK where the server answered anything well formed; mem:// always */
+
+/* The op whose loader is running while this one is made, so that a load of X inside X's own loader is refused (LOAD_RECURSIVE)
+ * instead of waiting for itself. `parent` must outlive `op`. */
+COFFER_API void coffer_op_set_parent(coffer_op *op, const coffer_op *parent);
+
+/* ---- running an op ------------------------------------------------------------------------------------------ */
+
+typedef enum coffer_want {
+    COFFER_WANT_DONE = 0,
+    COFFER_WANT_CALL,   /* action.call has to go to action.endpoint */
+    COFFER_WANT_REPLY,  /* nothing to do before a reply comes */
+    COFFER_WANT_SLEEP,  /* until action.wake_at_ms */
+    COFFER_WANT_WAIT,   /* until the wake hook names the waiter, or the deadline */
+    COFFER_WANT_LOAD,   /* run the loader for action.key */
+    COFFER_WANT_SECRET, /* reserved: ask the caller's function for a credential or key */
+    COFFER_WANT_TAKE    /* reserved: hand a page of a scan to the caller */
+} coffer_want;
+
+/* Where a server is. `path` not empty: a unix socket; else host and port. Lent by the client. */
+typedef struct coffer_endpoint {
+    coffer_slice host;
+    coffer_slice path;
+    uint16_t port;
+    bool tls;
+} coffer_endpoint;
+
+typedef struct coffer_call coffer_call;
+typedef struct coffer_conn coffer_conn;
+typedef struct coffer_waiter coffer_waiter;
+
+typedef struct coffer_action {
+    coffer_call *call;
+    const coffer_endpoint *endpoint;
+    uint64_t wake_at_ms;
+    coffer_slice key;   /* the caller's key, lent until the op is freed */
+} coffer_action;
+
+/* What to do next. `now_ms` never goes back. `action` is filled as the answer says. */
+COFFER_API coffer_want coffer_op_next(coffer_op *op, uint64_t now_ms, coffer_action *action);
+
+/* The loader's answer, after WANT_LOAD. The value is copied. `options` (NULL: the namespace's) may name TTL and format, or say `absent`.
+ * `cost_ms` is how long the loader took. Call coffer_op_next then. */
+COFFER_API void coffer_op_supply(coffer_op *op, coffer_slice value, const coffer_write_options *options, uint32_t cost_ms);
+
+/* The loader failed (LOAD_FAILED) or will not run (INTERRUPTED: another waiter's loader goes on in its place). Call coffer_op_next then. */
+COFFER_API void coffer_op_abort(coffer_op *op, coffer_status why);
+
+COFFER_API coffer_status coffer_op_status(const coffer_op *op);          /* once DONE */
+COFFER_API const coffer_value *coffer_op_value(const coffer_op *op);     /* lent until the op is freed; never NULL */
+COFFER_API int64_t coffer_op_integer(const coffer_op *op);
+COFFER_API size_t coffer_op_count(const coffer_op *op);                  /* of get_many, set_many */
+COFFER_API coffer_status coffer_op_item(const coffer_op *op, size_t index, coffer_value *value); /* that item's own status; value may be NULL */
+COFFER_API const char *coffer_op_message(const coffer_op *op);           /* a sentence for a person; "" where all is well; lives on the op */
+COFFER_API uint64_t coffer_op_deadline_ms(const coffer_op *op);          /* UINT64_MAX before the first coffer_op_next */
+
+/* What the op is doing, for logs: "get_or_load users:42 step=fill waiting=reply". Returns the whole length; writes at most cap bytes. */
+COFFER_API size_t coffer_op_describe(const coffer_op *op, char *out, size_t cap);
+
+/* Legal in every state. Takes NULL. */
+COFFER_API void coffer_op_free(coffer_op *op);
+
+/* A waiter stands for whoever runs an op: a thread, a task, a coroutine. Counted, so that an op freed early is never woken wrongly.
+ * `data` comes back from coffer_waiter_data and goes to the wake hook. */
+COFFER_API coffer_status coffer_waiter_new(coffer_waiter **waiter, void *data);
+COFFER_API void *coffer_waiter_data(const coffer_waiter *waiter);
+COFFER_API void coffer_waiter_free(coffer_waiter *waiter);               /* drops one reference; takes NULL */
+COFFER_API void coffer_op_set_waiter(coffer_op *op, coffer_waiter *waiter); /* the op takes a reference of its own; before the first next */
+
+/* ---- conns and calls ----------------------------------------------------------------------------------------- */
+
+/* A conn's handshake (HELLO 2 with AUTH and name, or AUTH and SELECT on old servers) is its first output; calls are kept back until it succeeded.
+ * Takes a reference of the client. NO_MEMORY. */
+COFFER_API coffer_status coffer_conn_new(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, uint64_t now_ms);
+COFFER_API void coffer_conn_free(coffer_conn *conn);                     /* fails what is in flight (coffer_conn_fail with CLOSED); takes NULL */
+
+/* Puts the call into the conn. On failure (conn failed, no memory) the call is as it was: fail it or send it elsewhere. */
+COFFER_API coffer_status coffer_call_send(coffer_call *call, coffer_conn *conn);
+
+/* No conn could be had for this call, which was not sent. `detail` (may be NULL) says more: "Connection refused". */
+COFFER_API void coffer_call_fail(coffer_call *call, coffer_status why, const char *detail);
+
+COFFER_API coffer_slice coffer_conn_output(const coffer_conn *conn);     /* lent until the next call on this conn */
+COFFER_API void coffer_conn_sent(coffer_conn *conn, size_t sent_bytes);  /* these were given to the kernel (before it is known how many: all of them may have been) */
+
+/* Bytes that came. An error is fatal to the conn: everything in flight has failed. The bytes are not kept. */
+COFFER_API coffer_status coffer_conn_feed(coffer_conn *conn, coffer_slice in, uint64_t now_ms);
+
+/* A waiter with a completed call; the reference is the caller's now. NULL when there are no more. */
+COFFER_API coffer_waiter *coffer_conn_pop_ready(coffer_conn *conn);
+
+COFFER_API bool coffer_conn_idle(const coffer_conn *conn);               /* ready, nothing due, nothing buffered: may be pooled */
+COFFER_API bool coffer_conn_ready(const coffer_conn *conn);              /* the handshake has succeeded */
+COFFER_API size_t coffer_conn_due(const coffer_conn *conn);              /* replies still to come, tombstones included */
+COFFER_API coffer_status coffer_conn_status(const coffer_conn *conn);    /* OK, or why it failed */
+COFFER_API const char *coffer_conn_message(const coffer_conn *conn);     /* the same in words, "" while all is well */
+
+/* The socket broke, or the driver gives the conn up. What may have reached the server and is not a read fails with MAYBE_APPLIED,
+ * what was never sent with NOT_SENT, the rest with `why`. Sticky; the first reason stays. */
+COFFER_API void coffer_conn_fail(coffer_conn *conn, coffer_status why, const char *detail);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

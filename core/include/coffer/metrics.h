@@ -1,0 +1,99 @@
+/* What a cache has done, counted. Reading never stops writers; a snapshot is not a single instant. */
+#ifndef COFFER_METRICS_H
+#define COFFER_METRICS_H
+
+#include <coffer/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* clang-format off */
+/* X(field, help): counts per namespace since it was made. */
+#define COFFER_COUNTER_MAP(X) \
+    X(hits,            "reads answered with a value") \
+    X(misses,          "reads that found nothing usable") \
+    X(negative_hits,   "reads answered by a remembered absence") \
+    X(stale_hits,      "reads answered with a stale value") \
+    X(sets,            "values stored") \
+    X(deletes,         "delete commands that were carried out") \
+    X(not_stored,      "conditional writes that stored nothing") \
+    X(loads,           "loaders run") \
+    X(load_failures,   "loaders that failed") \
+    X(load_waits,      "callers that waited for another caller's loader") \
+    X(fills_refused,   "loaded values not stored because the key changed meanwhile") \
+    X(errors,          "operations that ended in an error") \
+    X(unreadable,      "stored entries that were refused (see refusals)") \
+    X(oversized_fills, "loaded values not stored because they were too large or the cache was full") \
+    X(bypassed,        "operations that did nothing because the cache was turned off") \
+    X(bytes_read,      "payload bytes given to callers") \
+    X(bytes_written,   "payload bytes taken from callers") \
+    X(stored_bytes,    "bytes written to the store, after compression and sealing")
+
+/* X(NAME, text): the operations that have a latency histogram. */
+#define COFFER_OPERATION_MAP(X) \
+    X(GET, "get") X(SET, "set") X(ADD, "add") X(REPLACE, "replace") X(COMPARE_AND_SET, "compare_and_set") X(DELETE, "delete") \
+    X(EXISTS, "exists") X(TTL, "ttl") X(EXPIRE, "expire") X(TOUCH, "touch") X(INCREMENT, "increment") X(COUNTER, "counter") \
+    X(RESET_COUNTER, "reset_counter") X(GET_MANY, "get_many") X(SET_MANY, "set_many") X(DELETE_MANY, "delete_many") \
+    X(GET_OR_LOAD, "get_or_load") X(PING, "ping")
+/* clang-format on */
+
+typedef enum coffer_operation {
+#define COFFER_OPERATION_ENUM(name, text) COFFER_OPERATION_##name,
+    COFFER_OPERATION_MAP(COFFER_OPERATION_ENUM)
+#undef COFFER_OPERATION_ENUM
+    COFFER_OPERATION_COUNT
+} coffer_operation;
+
+/* "get_or_load". Static; "unknown" outside the table. */
+COFFER_API const char *coffer_operation_name(coffer_operation operation);
+
+typedef struct coffer_counters {
+#define COFFER_COUNTER_FIELD(field, help) uint64_t field;
+    COFFER_COUNTER_MAP(COFFER_COUNTER_FIELD)
+#undef COFFER_COUNTER_FIELD
+} coffer_counters;
+
+/* One operation's latency, in microseconds. Percentiles are upper bounds of histogram buckets, at most 6.25 % too high.
+ * Every operation that went to the server is timed; of those answered in the process one in 64 (`timed_count` says how many). */
+typedef struct coffer_latency {
+    uint64_t count;
+    uint64_t timed_count;
+    double p50_us, p95_us, p99_us, max_us;
+} coffer_latency;
+
+/* What mem:// holds; all 0 elsewhere. */
+typedef struct coffer_store_stats {
+    uint64_t memory_bytes;      /* fixed at the start */
+    uint64_t used_bytes;        /* by live entries, their keys and headers */
+    uint64_t entries;
+    uint64_t evictions;         /* entries that made room for others */
+    uint64_t expirations;       /* entries dropped because their time had passed */
+} coffer_store_stats;
+
+typedef struct coffer_metrics {
+    size_t struct_size;
+    coffer_counters counters;
+    coffer_latency latency[COFFER_OPERATION_COUNT];
+    coffer_store_stats store;
+    /* the pool of the blocking driver; all 0 elsewhere */
+    uint64_t connections_open, connections_in_use, connections_made, connections_failed, pool_waits, pool_timeouts;
+} coffer_metrics;
+
+/* Numbers of refused entries by status (COFFER_BAD_CRC ...): pair `index` of this namespace, or false behind the last. */
+typedef struct coffer_refusal {
+    coffer_status status;
+    uint64_t count;
+} coffer_refusal;
+
+/* A snapshot of this namespace's counters. ARG where struct_size is not set. */
+COFFER_API coffer_status coffer_metrics_read(coffer_namespace *ns, coffer_metrics *metrics);
+COFFER_API bool coffer_metrics_refusal(coffer_namespace *ns, size_t index, coffer_refusal *refusal);
+
+/* For drivers: one operation took this long. */
+COFFER_API void coffer_metrics_record(coffer_namespace *ns, coffer_operation operation, uint64_t elapsed_us);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

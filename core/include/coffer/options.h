@@ -1,0 +1,133 @@
+/* Every option, once.
+ *
+ *     coffer_options *options = coffer_options_new();
+ *     coffer_options_set_url(options, COFFER_SLICE("redis://cache.internal/0?timeout=500ms"), &error);
+ *     coffer_options_set(options, "ttl", COFFER_SLICE("30m"), &error);
+ *     coffer_open(&cache, options, &error);        takes a copy
+ *     coffer_options_free(options);
+ *
+ * The table gives URL parameters, keyword arguments of the bindings, names in the environment, `--help` and the reference in docs/options.md.
+ * Whatever set an option last wins.
+ *
+ * X(name, KIND, field, default, environment, namespace, help)
+ *   KIND         TEXT; SECRET (never shown); TIME ("250ms" "30s" "5m" "1h" "2d", a bare number is seconds); TTL (TIME, a class such as "short", or
+ *                "forever"); SIZE ("64KiB" "16MiB", a bare number is bytes); COUNT; PERCENT; BOOL; CHOICE (see COFFER_CHOICE_MAP)
+ *   environment  names read by coffer_options_from_environment besides COFFER_<NAME>, the first that is set wins; separated by blanks
+ *   namespace    1: may be given anew to each namespace; 0: belongs to the client
+ */
+#ifndef COFFER_OPTIONS_H
+#define COFFER_OPTIONS_H
+
+#include <coffer/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* clang-format off */
+#define COFFER_OPTION_MAP(X) \
+    X(url,                TEXT,    url,                   "mem://",  "REDIS_URL",                         0, "where the cache is: mem://, redis://, valkey://, rediss:// or unix://") \
+    X(host,               TEXT,    host,                  "",        "REDIS_HOST",                        0, "the server's host name or address") \
+    X(port,               COUNT,   port,                  "6379",    "REDIS_PORT",                        0, "the server's port, 1 to 65535") \
+    X(path,               TEXT,    path,                  "",        "",                                  0, "the server's unix socket, instead of host and port") \
+    X(username,           TEXT,    username,              "",        "REDIS_USERNAME",                    0, "the server's user") \
+    X(password,           SECRET,  password,              "",        "REDIS_PASSWORD",                    0, "the server's password") \
+    X(db,                 COUNT,   db,                    "0",       "REDIS_DB",                          0, "the server's database number, 0 to 65535") \
+    X(client_name,        TEXT,    client_name,           "coffer",  "",                                  0, "the name shown by CLIENT LIST") \
+    X(timeout,            TIME,    timeout_ms,            "2s",      "",                                  0, "the deadline of a call: queue, name look-up, connect, write and read together") \
+    X(acquire_timeout,    TIME,    acquire_timeout_ms,    "2s",      "",                                  0, "how long a call may wait for a free connection, within its deadline") \
+    X(pool_min,           COUNT,   pool_min_count,        "0",       "",                                  0, "connections kept open once they were made") \
+    X(pool_max,           COUNT,   pool_max_count,        "16",      "",                                  0, "connections at most, 1 to 4096") \
+    X(pool_idle_timeout,  TIME,    pool_idle_ms,          "5m",      "",                                  0, "an unused connection is closed after this") \
+    X(keepalive,          TIME,    keepalive_ms,          "60s",     "",                                  0, "TCP keepalive's idle time, at least a second") \
+    X(memory,             SIZE,    memory_bytes,          "64MiB",   "",                                  0, "what mem:// may use, at least 1MiB") \
+    X(max_reply,          SIZE,    max_reply_bytes,       "128MiB",  "",                                  0, "the largest reply that is accepted from a server") \
+    X(prefix,             TEXT,    prefix,                "_",       "REDIS_KEY_PREFIX CACHE_KEY_PREFIX", 0, "first field of every key on the server, such as prod or test") \
+    X(namespace,          TEXT,    name,                  "_",       "",                                  1, "second field of every key on the server, such as users") \
+    X(version,            COUNT,   version_count,         "0",       "",                                  1, "version of the shape of a namespace's values; 0 for none") \
+    X(enabled,            BOOL,    enabled,               "true",    "CACHE_ENABLED",                     1, "false: every read is a miss, nothing is written, loaders run") \
+    X(ttl,                TTL,     ttl_ms,                "5m",      "CACHE_DEFAULT_TTL",                 1, "how long a value is fresh") \
+    X(stale_ttl,          TIME,    stale_ttl_ms,          "0",       "",                                  1, "how much longer it may be served when its loader fails") \
+    X(negative_ttl,       TIME,    negative_ttl_ms,       "30s",     "",                                  1, "how long a loader's absence is remembered; 0: not at all") \
+    X(ttl_jitter,         PERCENT, ttl_jitter_percent,    "10",      "",                                  1, "a TTL is lengthened at random by up to this, 0 to 100") \
+    X(max_value,          SIZE,    max_value_bytes,       "32MiB",   "",                                  1, "the largest value, written or read; 512MiB at most") \
+    X(key_rules,          CHOICE,  key_rules,             "default", "",                                  1, "which keys are accepted: default, strict or bytes") \
+    X(compress,           CHOICE,  compress,              "auto",    "",                                  1, "never, auto (not where sealed), always, or trusted (sealed values too)") \
+    X(compress_level,     COUNT,   compress_level_count,  "1",       "",                                  1, "zstd level, 1 to 19") \
+    X(compress_threshold, SIZE,    compress_threshold_bytes, "1KiB", "",                                  1, "auto compresses payloads from this size") \
+    X(seal_key,           SECRET,  seal_key,              "",        "",                                  0, "seals every value with AES-256: base64 of 32 random bytes") \
+    X(seal_key_id,        COUNT,   seal_key_id_count,     "0",       "",                                  0, "id of that key, 1 to 4294967295; 0: derived from it") \
+    X(seal_pad,           CHOICE,  seal_pad,              "none",    "",                                  1, "hides lengths: none, 64 (to a multiple of it) or padme") \
+    X(raw,                BOOL,    raw,                   "false",   "",                                  1, "true: values without an envelope, shared with programs that do not use coffer")
+
+/* The words of each CHOICE option. X(option, word, CONSTANT, value) */
+#define COFFER_CHOICE_MAP(X) \
+    X(key_rules, "default", COFFER_KEYS_DEFAULT,     0) \
+    X(key_rules, "strict",  COFFER_KEYS_STRICT,      1) \
+    X(key_rules, "bytes",   COFFER_KEYS_BYTES,       2) \
+    X(compress,  "never",   COFFER_COMPRESS_NEVER,   0) \
+    X(compress,  "auto",    COFFER_COMPRESS_AUTO,    1) \
+    X(compress,  "always",  COFFER_COMPRESS_ALWAYS,  2) \
+    X(compress,  "trusted", COFFER_COMPRESS_TRUSTED, 3) \
+    X(seal_pad,  "none",    COFFER_PAD_NONE,         0) \
+    X(seal_pad,  "64",      COFFER_PAD_64,           1) \
+    X(seal_pad,  "padme",   COFFER_PAD_PADME,        2)
+
+/* The named classes of TTL. X(word, milliseconds) */
+#define COFFER_TTL_CLASS_MAP(X) \
+    X("very_short", 60000u) \
+    X("short",      300000u) \
+    X("medium",     900000u) \
+    X("long",       3600000u) \
+    X("very_long",  86400000u) \
+    X("persistent", 604800000u) \
+    X("forever",    COFFER_TTL_FOREVER)
+/* clang-format on */
+
+enum {
+#define COFFER_CHOICE_ENUM(option, word, constant, value) constant = (value),
+    COFFER_CHOICE_MAP(COFFER_CHOICE_ENUM)
+#undef COFFER_CHOICE_ENUM
+};
+
+/* All defaults. NULL where memory is short. Free with coffer_options_free. */
+COFFER_API coffer_options *coffer_options_new(void);
+COFFER_API coffer_options *coffer_options_copy(const coffer_options *options);
+COFFER_API void coffer_options_free(coffer_options *options); /* wipes secrets; takes NULL */
+
+/* One option by its name in the table, as text. COFFER_OPTION where the name is unknown or the value not allowed:
+ * the error names the option, the value (not a secret's) and what is allowed; the options stay as they were. */
+COFFER_API coffer_status coffer_options_set(coffer_options *options, const char *name, coffer_slice value, coffer_error *error);
+
+/* A URL, whose parameters are options: mem://?memory=16MiB, redis://user:password@host:port/db?prefix=prod, unix:///run/redis.sock?db=1.
+ * Atomic as coffer_options_set is. User, password and parameters are percent-decoded. */
+COFFER_API coffer_status coffer_options_set_url(coffer_options *options, coffer_slice url, coffer_error *error);
+
+/* Reads COFFER_<NAME> and the usual names (see the table) through `lookup`, or getenv where it is NULL. Nothing else in coffer reads the environment. */
+typedef const char *(*coffer_lookup_fn)(void *user_data, const char *name);
+COFFER_API coffer_status coffer_options_from_environment(coffer_options *options, coffer_lookup_fn lookup, void *user_data, coffer_error *error);
+
+/* What the option is now, as text that coffer_options_set would accept; a SECRET is "***" where one is set. Writes at most `cap` bytes with the
+ * terminator, returns the whole length, 0 for an unknown name. */
+COFFER_API size_t coffer_options_get(const coffer_options *options, const char *name, char *out, size_t cap);
+
+/* The table, for `--help` and the bindings: row `index`, or false behind the last. All static. */
+typedef struct coffer_option_info {
+    const char *name;
+    const char *kind;           /* "TEXT", "TIME" ... */
+    const char *default_text;
+    const char *environment;    /* besides COFFER_<NAME> */
+    const char *help;
+    bool per_namespace;
+    bool secret;
+} coffer_option_info;
+COFFER_API bool coffer_options_describe(size_t index, coffer_option_info *info);
+
+/* A TTL as text ("30m", "short", "forever", "90" seconds) or as seconds. COFFER_ARG for 0, a negative number, NaN, infinity and what does not fit. */
+COFFER_API coffer_status coffer_ttl_parse(coffer_slice text, uint64_t *ttl_ms, coffer_error *error);
+COFFER_API coffer_status coffer_ttl_from_seconds(double seconds, uint64_t *ttl_ms, coffer_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,50 @@
+/* The store inside the process: fixed memory, TTLs, eviction. mem:// is this with no server behind; the near cache of a server will be the same
+ * interface over an arena that processes share, so nothing here shows where the memory is.
+ *
+ * Times are the caller's monotonic milliseconds; UINT64_MAX never ends. Any number of threads.
+ */
+#ifndef COFFER_NEAR_NEAR_H
+#define COFFER_NEAR_NEAR_H
+
+#include "base/buf.h"
+#include <coffer/status.h>
+
+typedef struct coffer__near coffer__near;
+
+typedef struct coffer__near_stats {
+    uint64_t memory_bytes;
+    uint64_t used_bytes;
+    uint64_t entries;
+    uint64_t evictions;
+    uint64_t expirations;
+} coffer__near_stats;
+
+/* All its memory is taken here and never more. ARG under 1 MiB; NO_MEMORY. */
+coffer_status coffer__near_new(coffer__near **near, size_t memory_bytes);
+void coffer__near_free(coffer__near *near);
+void coffer__near_after_fork(coffer__near *near); /* in the child: locks are free, contents stay */
+
+/* Copies the value to the end of `out`. OK, MISS, NO_MEMORY. expires_at_ms may be NULL. */
+coffer_status coffer__near_get(coffer__near *near, coffer_slice key, uint64_t now_ms, coffer__buf *out, uint64_t *expires_at_ms);
+
+/* When to store. MATCH: the value there has `bytes` at `offset` (a value too short for that is cut there, as GETRANGE does). */
+typedef enum coffer__near_when { COFFER__NEAR_ALWAYS, COFFER__NEAR_ABSENT, COFFER__NEAR_PRESENT, COFFER__NEAR_MATCH } coffer__near_when;
+typedef struct coffer__near_condition {
+    coffer__near_when when;
+    size_t offset;
+    coffer_slice bytes;
+    size_t match_len; /* how many bytes at `offset` are compared with `bytes`: min(match_len, what is there) == bytes.len and equal */
+} coffer__near_condition;
+
+/* OK, NOT_STORED (the condition), TOO_LARGE (it would not fit even an empty store). Stored or not, an older value of the key is never left behind a TOO_LARGE. */
+coffer_status coffer__near_put(coffer__near *near, coffer_slice key, coffer_slice value, uint64_t now_ms, uint64_t expires_at_ms,
+                               const coffer__near_condition *condition);
+coffer_status coffer__near_delete(coffer__near *near, coffer_slice key, uint64_t now_ms); /* OK, MISS */
+coffer_status coffer__near_expire(coffer__near *near, coffer_slice key, uint64_t now_ms, uint64_t expires_at_ms); /* OK, MISS */
+
+/* Adds to the decimal integer stored there, as INCRBY does; where nothing is there it begins at 0 and gets expires_at_ms. NOT_INTEGER, TOO_LARGE. */
+coffer_status coffer__near_add(coffer__near *near, coffer_slice key, int64_t delta, uint64_t now_ms, uint64_t expires_at_ms, int64_t *sum);
+
+void coffer__near_stats_read(coffer__near *near, coffer__near_stats *stats);
+
+#endif
