@@ -5,9 +5,9 @@
 #include <stddef.h>
 
 typedef struct coffer__allocator {
-    void *(*alloc)(size_t size);             /* NULL where there is none */
+    void *(*alloc)(size_t size); /* NULL where there is none */
     void *(*resize)(void *old, size_t size); /* as realloc */
-    void (*release)(void *memory);           /* takes NULL */
+    void (*release)(void *memory); /* takes NULL */
 } coffer__allocator;
 
 /* Replaces malloc, realloc and free; NULL brings them back. Before anything was allocated. */

@@ -18,15 +18,16 @@ typedef struct coffer__buf {
     size_t cap;
 } coffer__buf;
 
-#define COFFER__BUF_INIT {NULL, 0, 0}
+#define COFFER__BUF_INIT                                                                                                                             \
+    { NULL, 0, 0 }
 
 bool coffer__buf_reserve(coffer__buf *buf, size_t more); /* room for `more` bytes behind len */
 bool coffer__buf_append(coffer__buf *buf, const void *bytes, size_t len);
 bool coffer__buf_append_slice(coffer__buf *buf, coffer_slice slice);
-void coffer__buf_clear(coffer__buf *buf);                     /* len = 0, keeps the memory */
+void coffer__buf_clear(coffer__buf *buf); /* len = 0, keeps the memory */
 void coffer__buf_consume(coffer__buf *buf, size_t from_front); /* drops bytes at the front */
 void coffer__buf_free(coffer__buf *buf);
-void coffer__buf_wipe(coffer__buf *buf);                      /* overwrites all of cap, then frees */
+void coffer__buf_wipe(coffer__buf *buf); /* overwrites all of cap, then frees */
 
 static inline coffer_slice coffer__buf_slice(const coffer__buf *buf) {
     return coffer_slice_of(buf->data, buf->len);

@@ -8,7 +8,8 @@
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
-coffer_status coffer__error_set(coffer_error *error, coffer_status status, const char *format, ...);
+coffer_status
+coffer__error_set(coffer_error *error, coffer_status status, const char *format, ...);
 
 /* `bytes` made printable and short: at most 64 bytes, control bytes and quotes escaped as \xNN, "..." behind a cut. `out` holds COFFER__SHOWN_CAP. */
 enum { COFFER__SHOWN_CAP = 64 * 4 + 4 };

@@ -1,0 +1,52 @@
+/* What all operations of a client share, and what those of a namespace share. */
+#ifndef COFFER_ENGINE_CLIENT_H
+#define COFFER_ENGINE_CLIENT_H
+
+#include "base/lock.h"
+#include "codec/envelope.h"
+#include "near/near.h"
+#include "observe/counters.h"
+#include "policy/options_internal.h"
+#include "topology/topology.h"
+#include <coffer/driver.h>
+
+#include <stdatomic.h>
+
+typedef struct coffer__flights coffer__flights; /* flight.h */
+typedef struct coffer__observed coffer__observed; /* a namespace's name and its observer; client.c */
+
+struct coffer_client {
+    _Atomic size_t refs;
+    coffer_options *options;
+    coffer__keyring *keyring; /* NULL where nothing is sealed */
+    coffer__topology *topology; /* NULL for mem:// */
+    coffer__near *store; /* NULL but for mem:// */
+    coffer__flights *flights;
+    void (*wake)(void *waiter_data);
+    _Atomic int64_t unix_offset_ms; /* the server's unix time less the driver's monotonic time */
+    coffer__lock *lock; /* of `observed` */
+    coffer__observed *observed;
+};
+
+struct coffer_namespace {
+    _Atomic size_t refs;
+    coffer_client *client;
+    coffer_options *options;
+    coffer__observer *observer; /* the client's, shared by all handles of that namespace */
+    coffer__codec codec;
+    coffer__buf key_base; /* "prod:users@3:" */
+    char version_text[24];
+};
+
+/* The server's unix time at the driver's now_ms. */
+static inline uint64_t coffer__client_unix_ms(coffer_client *client, uint64_t now_ms) {
+    return (uint64_t)((int64_t)now_ms + atomic_load_explicit(&client->unix_offset_ms, memory_order_relaxed));
+}
+
+/* The server said that its time is unix_ms, at the driver's at_ms. */
+void coffer__client_learn_time(coffer_client *client, uint64_t at_ms, uint64_t unix_ms);
+
+/* What a sealed value of this key is bound to. */
+coffer__binding coffer__namespace_binding(const coffer_namespace *ns, coffer_slice key);
+
+#endif

@@ -1,0 +1,326 @@
+#include "conn.h"
+
+#include "base/alloc.h"
+#include "resp/writer.h"
+#include "waiter.h"
+
+#include <stdio.h>
+
+enum { IDLE_KEPT_BYTES = 16 << 10, DUE_AT_FIRST = 8 };
+
+static coffer__guard_limits limits_of(const coffer_options *options) {
+    coffer__guard_limits limits = COFFER__GUARD_LIMITS_INIT;
+    limits.reply_bytes = (size_t)options->max_reply_bytes;
+    size_t largest_value = (size_t)options->max_value_bytes + (1u << 20); /* room for the envelope */
+    limits.bulk_bytes = largest_value > limits.bulk_bytes ? largest_value : limits.bulk_bytes;
+    if (limits.bulk_bytes > (512u << 20)) {
+        limits.bulk_bytes = 512u << 20;
+    }
+    return limits;
+}
+
+coffer_status coffer_conn_new(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, uint64_t now_ms) {
+    (void)endpoint;
+    *conn = NULL;
+    coffer_conn *made = (coffer_conn *)coffer__alloc_zero(sizeof *made);
+    if (made == NULL) {
+        return COFFER_NO_MEMORY;
+    }
+    made->client = client;
+    made->started_ms = made->now_ms = now_ms;
+    coffer_client_ref(client);
+    coffer__guard_limits limits = limits_of(coffer_client_options(client));
+    if (coffer__guard_new(&made->guard, &limits) != COFFER_OK || coffer__reader_new(&made->reader) != COFFER_OK || !coffer__handshake_begin(made)) {
+        coffer_conn_free(made);
+        return COFFER_NO_MEMORY;
+    }
+    *conn = made;
+    return COFFER_OK;
+}
+
+void coffer_conn_free(coffer_conn *conn) {
+    if (conn == NULL) {
+        return;
+    }
+    coffer_conn_fail(conn, COFFER_CLOSED, NULL);
+    coffer_waiter *waiter;
+    while ((waiter = coffer_conn_pop_ready(conn)) != NULL) {
+        coffer_waiter_free(waiter);
+    }
+    coffer__buf_wipe(&conn->out);
+    coffer__buf_wipe(&conn->held);
+    coffer__reply_free(&conn->reply);
+    coffer__reader_free(conn->reader);
+    coffer__guard_free(conn->guard);
+    coffer__release(conn->due);
+    coffer__release((void *)conn->ready);
+    coffer_client_free(conn->client);
+    coffer__release(conn);
+}
+
+/* ---- the row of what is due ---------------------------------------------------------------------------------- */
+
+static coffer__due *due_at(coffer_conn *conn, size_t index) {
+    return &conn->due[(conn->due_first + index) & (conn->due_cap - 1)];
+}
+
+static bool due_reserve(coffer_conn *conn) {
+    if (conn->due_count < conn->due_cap) {
+        return true;
+    }
+    size_t cap = conn->due_cap == 0 ? DUE_AT_FIRST : conn->due_cap * 2;
+    coffer__due *larger = (coffer__due *)coffer__alloc(cap * sizeof *larger);
+    if (larger == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < conn->due_count; i++) {
+        larger[i] = *due_at(conn, i);
+    }
+    coffer__release(conn->due);
+    conn->due = larger;
+    conn->due_first = 0;
+    conn->due_cap = cap;
+    return true;
+}
+
+static void due_push(coffer_conn *conn, coffer__due due) {
+    *due_at(conn, conn->due_count) = due;
+    conn->due_count++;
+}
+
+static coffer__due due_pop(coffer_conn *conn) {
+    coffer__due due = *due_at(conn, 0);
+    conn->due_first = (conn->due_first + 1) & (conn->due_cap - 1);
+    conn->due_count--;
+    return due;
+}
+
+/* Each call in flight may need a place among the waiters: it is reserved before the call is written, so that completing never fails. */
+static bool ready_reserve(coffer_conn *conn) {
+    size_t wanted = conn->ready_count + conn->due_count + 1;
+    if (wanted <= conn->ready_cap) {
+        return true;
+    }
+    coffer_waiter **larger = (coffer_waiter **)coffer__resize((void *)conn->ready, wanted * 2 * sizeof(coffer_waiter *));
+    if (larger == NULL) {
+        return false;
+    }
+    conn->ready = larger;
+    conn->ready_cap = wanted * 2;
+    return true;
+}
+
+coffer_waiter *coffer_conn_pop_ready(coffer_conn *conn) {
+    return conn->ready_count == 0 ? NULL : conn->ready[--conn->ready_count];
+}
+
+/* The call is DONE: its waiter's reference goes from the call to the stack. */
+static void name_waiter(coffer_conn *conn, coffer_waiter *waiter) {
+    if (waiter != NULL) {
+        conn->ready[conn->ready_count++] = waiter;
+    }
+}
+
+/* ---- out ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t written_bytes(const coffer_conn *conn) {
+    return conn->sent_bytes + (conn->out.len - conn->out_taken);
+}
+
+bool coffer__conn_command(coffer_conn *conn, coffer__due_kind kind, const coffer_slice *arguments, size_t count) {
+    uint64_t begins_at = written_bytes(conn);
+    if (!due_reserve(conn) || !coffer__write_argv(&conn->out, arguments, count)) {
+        return false;
+    }
+    due_push(conn, (coffer__due){.kind = kind, .begins_at = begins_at});
+    for (size_t i = conn->due_count - 1; i > conn->greetings_due; i--) { /* before the calls that are held: so it will be on the wire */
+        coffer__due later = *due_at(conn, i - 1);
+        *due_at(conn, i - 1) = *due_at(conn, i);
+        *due_at(conn, i) = later;
+    }
+    conn->greetings_due++;
+    return true;
+}
+
+static bool write_call(coffer_conn *conn, coffer_call *call) {
+    bool greeting = conn->state == COFFER__CONN_GREETING;
+    uint64_t begins_at = greeting ? UINT64_MAX : written_bytes(conn);
+    if (!due_reserve(conn) || !ready_reserve(conn) ||
+        !coffer__write_argv(greeting ? &conn->held : &conn->out, call->arguments, call->argument_count)) {
+        return false;
+    }
+    due_push(conn, (coffer__due){.kind = COFFER__DUE_CALL, .call = call, .writes = call->command->writes, .begins_at = begins_at});
+    return true;
+}
+
+coffer_status coffer_call_send(coffer_call *call, coffer_conn *conn) {
+    if (conn->state == COFFER__CONN_FAILED) {
+        return conn->status;
+    }
+    if (!write_call(conn, call)) {
+        return COFFER_NO_MEMORY;
+    }
+    call->conn = conn;
+    atomic_store_explicit(&call->state, COFFER__CALL_SENT, memory_order_release);
+    return COFFER_OK;
+}
+
+/* The calls that waited for the handshake go out. */
+void coffer__conn_greeted(coffer_conn *conn) {
+    uint64_t begins_at = written_bytes(conn);
+    conn->state = COFFER__CONN_READY;
+    coffer__wipe(conn->out.data, conn->out_taken); /* it held the password */
+    if (!coffer__buf_append_slice(&conn->out, coffer__buf_slice(&conn->held))) {
+        coffer_conn_fail(conn, COFFER_NO_MEMORY, NULL);
+        return;
+    }
+    for (size_t i = 0; i < conn->due_count; i++) {
+        due_at(conn, i)->begins_at = begins_at;
+    }
+    coffer__buf_free(&conn->held);
+}
+
+coffer_slice coffer_conn_output(const coffer_conn *conn) {
+    return coffer_slice_of(conn->out.data + conn->out_taken, conn->out.len - conn->out_taken);
+}
+
+void coffer_conn_sent(coffer_conn *conn, size_t sent_bytes) {
+    conn->out_taken += sent_bytes;
+    conn->sent_bytes += sent_bytes;
+    if (conn->out_taken < conn->out.len) {
+        return;
+    }
+    if (conn->state == COFFER__CONN_GREETING) {
+        coffer__wipe(conn->out.data, conn->out.len);
+    }
+    if (conn->out.cap > IDLE_KEPT_BYTES) {
+        coffer__buf_free(&conn->out);
+    }
+    coffer__buf_clear(&conn->out);
+    conn->out_taken = 0;
+}
+
+/* ---- in ------------------------------------------------------------------------------------------------------- */
+
+static void call_replied(coffer_conn *conn, coffer_call *call) {
+    coffer_waiter *waiter = call->waiter;
+    if (coffer__call_replied(call, &conn->reply)) {
+        if (!write_call(conn, call)) {
+            coffer__call_end(call, COFFER_NO_MEMORY, NULL);
+        } else {
+            return;
+        }
+    }
+    call->waiter = NULL;
+    name_waiter(conn, waiter);
+}
+
+static coffer_status take_reply(coffer_conn *conn) {
+    if (conn->due_count == 0) {
+        coffer_conn_fail(conn, COFFER_PROTO, "a reply came that nobody had asked for");
+        return conn->status;
+    }
+    coffer__due due = due_pop(conn);
+    if (due.kind != COFFER__DUE_CALL) {
+        coffer__handshake_replied(conn, due.kind, &conn->reply);
+    } else if (due.call != NULL) {
+        call_replied(conn, due.call);
+    }
+    return conn->status;
+}
+
+static coffer_status take_replies(coffer_conn *conn, coffer_slice frames) {
+    coffer_status status = coffer__reader_feed(conn->reader, frames);
+    while (status == COFFER_OK) {
+        status = coffer__reader_next(conn->reader, &conn->reply);
+        if (status == COFFER_OK) {
+            status = take_reply(conn);
+        }
+    }
+    return status == COFFER_AGAIN ? COFFER_OK : status;
+}
+
+coffer_status coffer_conn_feed(coffer_conn *conn, coffer_slice in, uint64_t now_ms) {
+    conn->now_ms = now_ms;
+    while (conn->state != COFFER__CONN_FAILED) {
+        coffer_slice frames;
+        coffer_status status = coffer__guard_feed(conn->guard, &in, &frames);
+        if (status != COFFER_OK) {
+            coffer_conn_fail(conn, status, coffer__guard_message(conn->guard));
+            break;
+        }
+        if (frames.len == 0) {
+            break;
+        }
+        status = take_replies(conn, frames);
+        if (status != COFFER_OK) {
+            coffer_conn_fail(conn, status, NULL);
+        }
+    }
+    return conn->status;
+}
+
+/* ---- ends ----------------------------------------------------------------------------------------------------- */
+
+void coffer__conn_forget(coffer_conn *conn, coffer_call *call) {
+    for (size_t i = 0; i < conn->due_count; i++) {
+        if (due_at(conn, i)->call == call) {
+            due_at(conn, i)->call = NULL;
+            return;
+        }
+    }
+}
+
+static coffer_status end_of(const coffer_conn *conn, const coffer__due *due) {
+    if (due->begins_at >= conn->sent_bytes) {
+        return conn->state == COFFER__CONN_GREETING || conn->status < -900 ? conn->status : COFFER_NOT_SENT;
+    }
+    return due->writes ? COFFER_MAYBE_APPLIED : conn->status;
+}
+
+static void compose_message(coffer_conn *conn, const char *detail) {
+    const char *meaning = coffer_status_text(conn->status);
+    bool more = detail != NULL && detail[0] != '\0';
+    snprintf(conn->message, sizeof conn->message, "%s%s%s", meaning, more ? ": " : "", more ? detail : "");
+}
+
+void coffer_conn_fail(coffer_conn *conn, coffer_status why, const char *detail) {
+    if (conn->state == COFFER__CONN_FAILED) {
+        return;
+    }
+    conn->status = why;
+    compose_message(conn, detail);
+    coffer__conn_state was = conn->state;
+    while (conn->due_count > 0) {
+        coffer__due due = due_pop(conn);
+        if (due.kind == COFFER__DUE_CALL && due.call != NULL) {
+            coffer_waiter *waiter = due.call->waiter;
+            due.call->waiter = NULL;
+            conn->state = was;
+            coffer__call_end(due.call, end_of(conn, &due), detail == NULL || detail[0] == '\0' ? coffer_status_text(why) : detail);
+            name_waiter(conn, waiter);
+        }
+    }
+    conn->state = COFFER__CONN_FAILED;
+}
+
+bool coffer_conn_idle(const coffer_conn *conn) {
+    return conn->state == COFFER__CONN_READY && conn->due_count == 0 && conn->out_taken == conn->out.len &&
+           coffer__guard_between_replies(conn->guard);
+}
+
+bool coffer_conn_ready(const coffer_conn *conn) {
+    return conn->state == COFFER__CONN_READY;
+}
+
+size_t coffer_conn_due(const coffer_conn *conn) {
+    return conn->due_count;
+}
+
+coffer_status coffer_conn_status(const coffer_conn *conn) {
+    return conn->status;
+}
+
+const char *coffer_conn_message(const coffer_conn *conn) {
+    return conn->message;
+}

@@ -1,0 +1,65 @@
+/* conn: bytes <-> replies, in order.
+ *
+ *      calls -> [held until the handshake succeeded] -> out -> the driver writes it
+ *                         due:  | HELLO | SELECT | TIME | call | (gone) | call |     a reply each, in this order
+ *      the driver reads -> guard -> reader -> reply of the first that is due
+ *
+ * A call whose op was freed stays in the row as a tombstone: its reply is read and dropped.
+ */
+#ifndef COFFER_ENGINE_CONN_H
+#define COFFER_ENGINE_CONN_H
+
+#include "base/buf.h"
+#include "call.h"
+#include "client.h"
+#include "resp/guard.h"
+#include "resp/reader.h"
+
+typedef enum coffer__due_kind {
+    COFFER__DUE_CALL,
+    COFFER__DUE_HELLO,
+    COFFER__DUE_AUTH,
+    COFFER__DUE_SELECT,
+    COFFER__DUE_TIME,
+    COFFER__DUE_IGNORED /* whatever it says */
+} coffer__due_kind;
+
+typedef struct coffer__due {
+    coffer__due_kind kind;
+    coffer_call *call; /* DUE_CALL: NULL is a tombstone */
+    bool writes; /* of the call, kept for when it is gone */
+    uint64_t begins_at; /* in the stream of bytes sent; from `held`, UINT64_MAX */
+} coffer__due;
+
+typedef enum coffer__conn_state { COFFER__CONN_GREETING, COFFER__CONN_READY, COFFER__CONN_FAILED } coffer__conn_state;
+
+struct coffer_conn {
+    coffer_client *client;
+    coffer__conn_state state;
+    coffer_status status;
+    coffer__buf out;
+    size_t out_taken; /* of `out`, this much is with the kernel */
+    uint64_t sent_bytes; /* since the start */
+    coffer__buf held;
+    coffer__due *due; /* a ring: cap is a power of two */
+    size_t due_first, due_count, due_cap;
+    coffer_waiter **ready; /* a stack of references */
+    size_t ready_count, ready_cap;
+    coffer__guard *guard;
+    coffer__reader *reader;
+    coffer__reply reply;
+    uint64_t started_ms, now_ms;
+    unsigned greetings_due; /* replies of the handshake still to come */
+    bool fallback; /* the server does not know HELLO */
+    char message[400];
+};
+
+/* handshake.c: writes the first output; takes a reply; */
+bool coffer__handshake_begin(coffer_conn *conn);
+void coffer__handshake_replied(coffer_conn *conn, coffer__due_kind kind, const coffer__reply *reply);
+
+/* conn.c, for the handshake: a command into the output with its place in the row. False where memory is short. */
+bool coffer__conn_command(coffer_conn *conn, coffer__due_kind kind, const coffer_slice *arguments, size_t count);
+void coffer__conn_greeted(coffer_conn *conn);
+
+#endif

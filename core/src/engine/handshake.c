@@ -1,0 +1,145 @@
+/* The first words on a connection.
+ *
+ *     HELLO 2 [AUTH user password] SETNAME name    one command that logs in; never HELLO 3
+ *     SELECT db                                    where it is not 0
+ *     TIME                                         the server's clock; may be refused
+ *
+ * A server that does not know HELLO (before 6.0), or forbids it, gets AUTH, CLIENT SETNAME, SELECT and TIME instead; what it said to the SELECT and
+ * TIME of the first round is ignored. Calls are kept back until all of this has succeeded.
+ */
+#include "conn.h"
+
+#include <stdio.h>
+
+static coffer_slice user_of(const coffer_options *options) {
+    return coffer_slice_text(options->username[0] != '\0' ? options->username : "default");
+}
+
+static bool say_hello(coffer_conn *conn, const coffer_options *options) {
+    coffer_slice words[7] = {COFFER_SLICE("HELLO"), COFFER_SLICE("2")};
+    size_t count = 2;
+    if (options->password[0] != '\0') {
+        words[count++] = COFFER_SLICE("AUTH");
+        words[count++] = user_of(options);
+        words[count++] = coffer_slice_text(options->password);
+    }
+    if (options->client_name[0] != '\0') {
+        words[count++] = COFFER_SLICE("SETNAME");
+        words[count++] = coffer_slice_text(options->client_name);
+    }
+    return coffer__conn_command(conn, COFFER__DUE_HELLO, words, count);
+}
+
+static bool say_select_and_time(coffer_conn *conn, const coffer_options *options) {
+    if (options->db != 0) {
+        char number[24];
+        snprintf(number, sizeof number, "%llu", (unsigned long long)options->db);
+        const coffer_slice select[] = {COFFER_SLICE("SELECT"), coffer_slice_text(number)};
+        if (!coffer__conn_command(conn, COFFER__DUE_SELECT, select, 2)) {
+            return false;
+        }
+    }
+    const coffer_slice time[] = {COFFER_SLICE("TIME")};
+    return coffer__conn_command(conn, COFFER__DUE_TIME, time, 1);
+}
+
+static bool say_auth(coffer_conn *conn, const coffer_options *options) {
+    if (options->password[0] == '\0') {
+        return true;
+    }
+    coffer_slice words[3] = {COFFER_SLICE("AUTH")};
+    size_t count = 1;
+    if (options->username[0] != '\0') {
+        words[count++] = user_of(options);
+    }
+    words[count++] = coffer_slice_text(options->password);
+    return coffer__conn_command(conn, COFFER__DUE_AUTH, words, count);
+}
+
+static bool say_name(coffer_conn *conn, const coffer_options *options) {
+    const coffer_slice words[] = {COFFER_SLICE("CLIENT"), COFFER_SLICE("SETNAME"), coffer_slice_text(options->client_name)};
+    return options->client_name[0] == '\0' || coffer__conn_command(conn, COFFER__DUE_IGNORED, words, 3);
+}
+
+bool coffer__handshake_begin(coffer_conn *conn) {
+    const coffer_options *options = coffer_client_options(conn->client);
+    return say_hello(conn, options) && say_select_and_time(conn, options);
+}
+
+/* What is still due of the first round no longer counts. */
+static void ignore_what_is_due(coffer_conn *conn) {
+    for (size_t i = 0; i < conn->due_count; i++) {
+        coffer__due *due = &conn->due[(conn->due_first + i) & (conn->due_cap - 1)];
+        if (due->kind != COFFER__DUE_CALL) {
+            due->kind = COFFER__DUE_IGNORED;
+        }
+    }
+}
+
+static void fall_back(coffer_conn *conn) {
+    const coffer_options *options = coffer_client_options(conn->client);
+    conn->fallback = true;
+    ignore_what_is_due(conn);
+    if (!say_auth(conn, options) || !say_name(conn, options) || !say_select_and_time(conn, options)) {
+        coffer_conn_fail(conn, COFFER_NO_MEMORY, NULL);
+    }
+}
+
+static bool begins_with(coffer_slice text, const char *start) {
+    size_t len = strlen(start);
+    return text.len >= len && memcmp(text.data, start, len) == 0;
+}
+
+static void fail_with(coffer_conn *conn, coffer_status status, coffer_slice text) {
+    char said[200];
+    snprintf(said, sizeof said, "%.*s", (int)(text.len < sizeof said ? text.len : sizeof said - 1), text.data);
+    coffer_conn_fail(conn, status, said);
+}
+
+static void hello_refused(coffer_conn *conn, coffer_slice text) {
+    coffer_status status = coffer__word_status(text);
+    if (begins_with(text, "ERR unknown command") || status == COFFER_NOPERM || begins_with(text, "NOPROTO")) {
+        fall_back(conn);
+        return;
+    }
+    fail_with(conn, status, text);
+}
+
+/* TIME answers [seconds, microseconds] as text. The moment it speaks of is taken to be the middle of the round trip. */
+static void learn_time(coffer_conn *conn, const coffer__reply *reply) {
+    uint64_t parts[2] = {0, 0};
+    if (reply->node_count != 3) {
+        return;
+    }
+    for (size_t part = 0; part < 2; part++) {
+        coffer_slice text = coffer__reply_text(reply, part + 1);
+        if (text.len == 0 || text.len > 12) {
+            return;
+        }
+        for (size_t i = 0; i < text.len; i++) {
+            if (text.data[i] < '0' || text.data[i] > '9') {
+                return;
+            }
+            parts[part] = parts[part] * 10 + (uint64_t)(text.data[i] - '0');
+        }
+    }
+    coffer__client_learn_time(conn->client, conn->started_ms + (conn->now_ms - conn->started_ms) / 2, parts[0] * 1000 + parts[1] / 1000);
+}
+
+void coffer__handshake_replied(coffer_conn *conn, coffer__due_kind kind, const coffer__reply *reply) {
+    bool refused = reply->nodes[0].type == COFFER__REPLY_ERROR;
+    coffer_slice text = coffer__reply_text(reply, 0);
+    conn->greetings_due--;
+    if (kind == COFFER__DUE_HELLO && refused) {
+        hello_refused(conn, text);
+    } else if ((kind == COFFER__DUE_AUTH || kind == COFFER__DUE_SELECT) && refused) {
+        fail_with(conn, kind == COFFER__DUE_AUTH ? COFFER_AUTH : coffer__word_status(text), text);
+    } else if (kind == COFFER__DUE_TIME && !refused) {
+        learn_time(conn, reply);
+    } else if (kind == COFFER__DUE_TIME && coffer__word_status(text) == COFFER_AUTH) {
+        fail_with(conn, COFFER_AUTH, text); /* an old server that wants a password and was given none */
+    }
+    if (conn->state == COFFER__CONN_GREETING && conn->greetings_due == 0) {
+        coffer__conn_greeted(conn);
+    }
+}

@@ -1,0 +1,440 @@
+#include "engine.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "flight.h"
+#include "policy/key.h"
+#include "waiter.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+coffer_op *coffer__op_new(const coffer__op_kind *kind, coffer_namespace *ns, uint64_t timeout_ms) {
+    coffer_op *op = (coffer_op *)coffer__alloc_zero(sizeof *op + kind->state_bytes);
+    if (op == NULL) {
+        return NULL;
+    }
+    op->kind = kind;
+    op->ns = ns;
+    coffer_namespace_ref(ns);
+    op->timeout_ms = timeout_ms != 0 ? timeout_ms : ns->options->timeout_ms;
+    op->deadline_ms = UINT64_MAX;
+    op->calls = op->few;
+    op->call_cap = sizeof op->few / sizeof op->few[0];
+    op->then = kind->start;
+    op->step_name = "start";
+    return op;
+}
+
+static void drop_calls(coffer_op *op) {
+    for (size_t i = 0; i < op->call_count; i++) {
+        coffer__call_clear(&op->calls[i]);
+    }
+    op->call_count = op->next_open = op->next_due = 0;
+}
+
+void coffer_op_free(coffer_op *op) {
+    if (op == NULL) {
+        return;
+    }
+    if (op->kind->clear != NULL) {
+        op->kind->clear(op);
+    }
+    drop_calls(op);
+    if (op->calls != op->few) {
+        coffer__release(op->calls);
+    }
+    coffer__buf_free(&op->keys);
+    coffer__buf_free(&op->supplied);
+    coffer__release(op->item_statuses);
+    coffer__release(op->item_values);
+    coffer__release(op->error);
+    coffer_waiter_free(op->waiter);
+    coffer_namespace_free(op->ns);
+    coffer__release(op);
+}
+
+void coffer_op_set_parent(coffer_op *op, const coffer_op *parent) {
+    op->parent = parent;
+}
+
+const coffer_op *coffer__op_parent(const coffer_op *op) {
+    return op->parent;
+}
+
+void coffer_op_set_waiter(coffer_op *op, coffer_waiter *waiter) {
+    coffer_waiter_free(op->waiter);
+    op->waiter = coffer__waiter_ref(waiter);
+}
+
+/* ---- for operations ------------------------------------------------------------------------------------------- */
+
+bool coffer__op_keep_key(coffer_op *op, coffer_slice key) {
+    if (!coffer__buf_append_slice(&op->keys, key)) {
+        return false;
+    }
+    op->key = coffer_slice_of(op->keys.data, key.len);
+    return true;
+}
+
+bool coffer__op_prepare_key(coffer_op *op, bool counter) {
+    coffer_error error;
+    if (coffer__key_check(op->ns->options->key_rules, op->key, &error) != COFFER_OK) {
+        coffer__op_say(op, "%s", error.text);
+        coffer__op_finish(op, COFFER_KEY_INVALID);
+        return false;
+    }
+    size_t given = op->key.len;
+    bool written = coffer__buf_append_slice(&op->keys, coffer__buf_slice(&op->ns->key_base)) && coffer__key_append(&op->keys, op->key, counter);
+    op->key = coffer_slice_of(op->keys.data, given);
+    if (!written) {
+        coffer__op_finish(op, COFFER_NO_MEMORY);
+        return false;
+    }
+    op->wire_key = coffer_slice_of(op->keys.data + given, op->keys.len - given);
+    return true;
+}
+
+bool coffer__op_begin_calls(coffer_op *op, size_t count) {
+    drop_calls(op);
+    if (count <= op->call_cap) {
+        return true;
+    }
+    coffer_call *more = (coffer_call *)coffer__alloc(count * sizeof *more);
+    if (more == NULL) {
+        coffer__op_finish(op, COFFER_NO_MEMORY);
+        return false;
+    }
+    if (op->calls != op->few) {
+        coffer__release(op->calls);
+    }
+    op->calls = more;
+    op->call_cap = count;
+    return true;
+}
+
+coffer_call *coffer__op_call(coffer_op *op, const coffer__command *command) {
+    coffer_call *call = &op->calls[op->call_count++];
+    coffer__call_init(call, command);
+    call->waiter = coffer__waiter_ref(op->waiter);
+    return call;
+}
+
+coffer_call *coffer__op_call_on_key(coffer_op *op, const coffer__command *command) {
+    if (!coffer__op_begin_calls(op, 1)) {
+        return NULL;
+    }
+    coffer_call *call = coffer__op_call(op, command);
+    coffer__call_argument(call, op->wire_key);
+    return call;
+}
+
+void coffer__op_then(coffer_op *op, const char *step_name, coffer__step then) {
+    op->step_name = step_name;
+    op->then = then;
+}
+
+static void park(coffer_op *op, coffer__parked parked, const char *step_name, coffer__step then) {
+    coffer__op_then(op, step_name, then);
+    op->parked = parked;
+    op->told = false;
+}
+
+void coffer__op_wait_then(coffer_op *op, const char *step_name, coffer__step then) {
+    park(op, COFFER__PARKED_WAIT, step_name, then);
+}
+
+void coffer__op_sleep_then(coffer_op *op, const char *step_name, uint64_t ms, coffer__step then) {
+    op->wake_at_ms = op->now_ms + ms;
+    park(op, COFFER__PARKED_SLEEP, step_name, then);
+}
+
+void coffer__op_load_then(coffer_op *op, const char *step_name, coffer__step then) {
+    op->load_status = COFFER_AGAIN;
+    park(op, COFFER__PARKED_LOAD, step_name, then);
+}
+
+void coffer__op_say(coffer_op *op, const char *format, ...) {
+    if (op->error == NULL && (op->error = (coffer_error *)coffer__alloc_zero(sizeof *op->error)) == NULL) {
+        return;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(op->error->text, sizeof op->error->text, format, arguments);
+    va_end(arguments);
+}
+
+void coffer__op_finish(coffer_op *op, coffer_status status) {
+    op->done = true;
+    op->status = status;
+    op->step_name = "done";
+    coffer__count_operation(op->ns->observer, op->kind->operation);
+    if (status < 0) {
+        coffer__op_count(op, COFFER__COUNT_errors, 1);
+        op->integer = 0;
+        if (op->error == NULL) {
+            coffer__op_say(op, "%s: %s", coffer_operation_name(op->kind->operation), coffer_status_text(status));
+        }
+    }
+}
+
+/* ---- failures in words ---------------------------------------------------------------------------------------- */
+
+static const char *advice(coffer_status status) {
+    switch (status) {
+    case COFFER_CONNECT:
+        return ". Is a server running there, and is the address right?";
+    case COFFER_DNS:
+        return ". Is the host name right?";
+    case COFFER_TIMEOUT:
+        return ". The option 'timeout' sets how long a call may take";
+    case COFFER_POOL_TIMEOUT:
+        return ". The options 'pool_max' and 'acquire_timeout' say how many connections there are and how long to wait for one";
+    case COFFER_AUTH:
+        return ". Check the options 'username' and 'password'";
+    case COFFER_NOPERM:
+        return ". The user's rights on the server (ACL) have to allow it";
+    case COFFER_LIMIT:
+        return ". The options 'max_value' and 'max_reply' set what is allowed";
+    case COFFER_MOVED:
+    case COFFER_ASK:
+        return ". The server is part of a cluster, which this version does not support";
+    default:
+        return "";
+    }
+}
+
+static void say_where(coffer_op *op, char *out, size_t cap) {
+    const coffer__topology *topology = op->ns->client->topology;
+    if (topology == NULL) {
+        snprintf(out, cap, "in this process");
+        return;
+    }
+    const coffer_endpoint *at = coffer__topology_endpoint(topology, op->wire_key);
+    if (at->path.len > 0) {
+        snprintf(out, cap, "%.*s", (int)at->path.len, at->path.data);
+    } else {
+        snprintf(out, cap, "%.*s:%u", (int)at->host.len, at->host.data, (unsigned)at->port);
+    }
+}
+
+void coffer__op_finish_call(coffer_op *op, const coffer_call *call) {
+    char where[200];
+    say_where(op, where, sizeof where);
+    const char *meaning = coffer_status_text(call->status);
+    bool more = call->detail != NULL && strcmp(call->detail, meaning) != 0;
+    coffer__op_say(op, "%s (%s on %s) failed: %s%s%s%s", coffer_operation_name(op->kind->operation), call->command->name, where, meaning,
+                   more ? ": " : "", more ? call->detail : "", advice(call->status));
+    coffer__op_finish(op, call->status);
+}
+
+/* ---- for drivers ---------------------------------------------------------------------------------------------- */
+
+/* The deadline has passed: what is in flight is given up (a tombstone stays in its conn), what was not sent never will be. */
+static void give_up_calls(coffer_op *op) {
+    for (size_t i = op->next_due; i < op->call_count; i++) {
+        coffer_call *call = &op->calls[i];
+        if (coffer__call_is(call, COFFER__CALL_SENT)) {
+            coffer__conn_forget(call->conn, call);
+            coffer__call_end(call, call->command->writes ? COFFER_MAYBE_APPLIED : COFFER_TIMEOUT, coffer_status_text(COFFER_TIMEOUT));
+        } else if (coffer__call_is(call, COFFER__CALL_OPEN)) {
+            coffer__call_end(call, COFFER_TIMEOUT, NULL);
+        }
+    }
+}
+
+static void run_local(coffer_op *op, coffer_call *call) {
+    bool script = call->command->script_sha1 != NULL;
+    coffer__local run = {
+        .store = op->ns->client->store,
+        .arguments = script ? call->arguments + 2 : call->arguments,
+        .count = script ? call->argument_count - 2 : call->argument_count,
+        .now_ms = op->now_ms,
+        .reply = &call->reply,
+    };
+    coffer_status status = call->command->local(&run);
+    if (status == COFFER_OK && call->reply.nodes[0].type == COFFER__REPLY_ERROR) {
+        status = coffer__word_status(coffer__reply_text(&call->reply, 0));
+    }
+    coffer__call_end(call, status, NULL);
+}
+
+/* The next call that is not sent, or NULL. Those of a store in the process are carried out on the way. */
+static coffer_call *next_open(coffer_op *op) {
+    while (op->next_open < op->call_count) {
+        coffer_call *call = &op->calls[op->next_open++];
+        if (!coffer__call_is(call, COFFER__CALL_OPEN)) {
+            continue;
+        }
+        if (op->ns->client->store == NULL) {
+            return call;
+        }
+        run_local(op, call);
+    }
+    return NULL;
+}
+
+static bool is_reply_due(coffer_op *op) {
+    while (op->next_due < op->call_count && coffer__call_is(&op->calls[op->next_due], COFFER__CALL_DONE)) {
+        op->next_due++;
+    }
+    return op->next_due < op->call_count;
+}
+
+/* True where the op has to stay parked. */
+static bool stay_parked(coffer_op *op, coffer_action *action, coffer_want *want) {
+    bool first = !op->told;
+    op->told = true;
+    switch (op->parked) {
+    case COFFER__PARKED_SLEEP:
+        *want = COFFER_WANT_SLEEP;
+        action->wake_at_ms = op->wake_at_ms;
+        return op->now_ms < op->wake_at_ms && !op->late;
+    case COFFER__PARKED_WAIT:
+        *want = COFFER_WANT_WAIT;
+        return first && !op->late;
+    case COFFER__PARKED_LOAD:
+        *want = COFFER_WANT_LOAD;
+        action->key = op->key;
+        return op->load_status == COFFER_AGAIN;
+    case COFFER__PARKED_NO:
+        break;
+    }
+    return false;
+}
+
+static void start(coffer_op *op) {
+    op->started = true;
+    op->deadline_ms = op->now_ms > UINT64_MAX - op->timeout_ms ? UINT64_MAX : op->now_ms + op->timeout_ms;
+}
+
+static void heed_deadline(coffer_op *op) {
+    op->late = op->now_ms >= op->deadline_ms && op->parked != COFFER__PARKED_LOAD; /* a loader's time is its own */
+    if (op->late) {
+        give_up_calls(op);
+    }
+}
+
+coffer_want coffer_op_next(coffer_op *op, uint64_t now_ms, coffer_action *action) {
+    op->now_ms = now_ms > op->now_ms ? now_ms : op->now_ms;
+    if (!op->started) {
+        start(op);
+    }
+    while (!op->done) {
+        heed_deadline(op);
+        coffer_call *call = next_open(op);
+        if (call != NULL) {
+            action->call = call;
+            action->endpoint = coffer__topology_endpoint(op->ns->client->topology, op->wire_key);
+            return COFFER_WANT_CALL;
+        }
+        if (is_reply_due(op)) {
+            return COFFER_WANT_REPLY;
+        }
+        coffer_want want = COFFER_WANT_DONE;
+        if (stay_parked(op, action, &want)) {
+            return want;
+        }
+        op->parked = COFFER__PARKED_NO;
+        op->then(op);
+    }
+    return COFFER_WANT_DONE;
+}
+
+/* The loader has answered: its time does not count against the deadline. */
+static void answer_load(coffer_op *op, coffer_status status, uint32_t cost_ms) {
+    op->load_status = status;
+    op->load_cost_ms = cost_ms;
+    if (op->deadline_ms < UINT64_MAX - cost_ms) {
+        op->deadline_ms += cost_ms;
+    }
+}
+
+void coffer_op_supply(coffer_op *op, coffer_slice value, const coffer_write_options *options, uint32_t cost_ms) {
+    if (op->parked != COFFER__PARKED_LOAD || op->load_status != COFFER_AGAIN) {
+        return;
+    }
+    coffer__buf_clear(&op->supplied);
+    bool copied = coffer__buf_append_slice(&op->supplied, value);
+    op->supplied_options = options == NULL ? (coffer_write_options)COFFER_WRITE_OPTIONS_INIT : *options;
+    answer_load(op, copied ? COFFER_OK : COFFER_NO_MEMORY, cost_ms);
+}
+
+void coffer_op_abort(coffer_op *op, coffer_status why) {
+    if (op->parked == COFFER__PARKED_LOAD && op->load_status == COFFER_AGAIN) {
+        answer_load(op, why < 0 ? why : COFFER_LOAD_FAILED, 0);
+    }
+}
+
+coffer_status coffer_op_status(const coffer_op *op) {
+    return op->status;
+}
+
+const coffer_value *coffer_op_value(const coffer_op *op) {
+    return &op->value;
+}
+
+int64_t coffer_op_integer(const coffer_op *op) {
+    return op->integer;
+}
+
+size_t coffer_op_count(const coffer_op *op) {
+    return op->item_count;
+}
+
+coffer_status coffer_op_item(const coffer_op *op, size_t index, coffer_value *value) {
+    if (index >= op->item_count) {
+        return COFFER_ARG;
+    }
+    if (value != NULL) {
+        *value = op->item_values == NULL ? (coffer_value){.data = {NULL, 0}} : op->item_values[index];
+    }
+    return op->item_statuses[index];
+}
+
+const char *coffer_op_message(const coffer_op *op) {
+    if (op->error != NULL) {
+        return op->error->text;
+    }
+    return op->done && op->status < 0 ? coffer_status_text(op->status) : "";
+}
+
+uint64_t coffer_op_deadline_ms(const coffer_op *op) {
+    return op->deadline_ms;
+}
+
+coffer_operation coffer__op_operation(const coffer_op *op) {
+    return op->kind->operation;
+}
+
+size_t coffer_op_describe(const coffer_op *op, char *out, size_t cap) {
+    static const char *const waits[] = {"reply", "time", "other load", "loader"};
+    char shown[COFFER__SHOWN_CAP];
+    const char *waiting = op->done ? "nothing" : waits[op->parked];
+    int len = snprintf(out, cap, "%s %s:%s step=%s waiting=%s", coffer_operation_name(op->kind->operation), op->ns->options->name,
+                       coffer__show(op->key, shown), op->step_name, waiting);
+    return len < 0 ? 0 : (size_t)len;
+}
+
+void coffer_metrics_record(coffer_namespace *ns, coffer_operation operation, uint64_t elapsed_us) {
+    coffer__record_latency(ns->observer, operation, elapsed_us);
+}
+
+coffer_status coffer_metrics_read(coffer_namespace *ns, coffer_metrics *metrics) {
+    if (metrics->struct_size != sizeof *metrics) {
+        return COFFER_ARG;
+    }
+    memset(metrics, 0, sizeof *metrics);
+    metrics->struct_size = sizeof *metrics;
+    coffer__observer_read(ns->observer, &metrics->counters, metrics->latency);
+    if (ns->client->store != NULL) {
+        coffer__near_stats near;
+        coffer__near_stats_read(ns->client->store, &near);
+        metrics->store = (coffer_store_stats){near.memory_bytes, near.used_bytes, near.entries, near.evictions, near.expirations};
+    }
+    return COFFER_OK;
+}
+
+bool coffer_metrics_refusal(coffer_namespace *ns, size_t index, coffer_refusal *refusal) {
+    return coffer__observer_refusal(ns->observer, index, refusal);
+}

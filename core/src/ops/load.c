@@ -1,0 +1,347 @@
+/* get_or_load: one load per key and process, however many ask.
+ *
+ *     GET --fresh--> done                 --absent, stale, dead--> join the flight of this key
+ *       lead: run the loader --> tell those who wait --> store, only while the key is as it was seen
+ *       wait: the leader's value, or its failure; or the lead, where it went away
+ *
+ * A server that cannot be asked is no reason not to load: the caller gets its value, nothing is stored.
+ */
+#include "entry.h"
+
+#include "engine/flight.h"
+
+typedef struct load_state {
+    coffer_read_options options;
+    coffer__flight *flight; /* until it is left */
+    uint64_t ended_before; /* how many flights had ended when this op last began to look */
+    coffer__seen seen; /* what the value will be stored over */
+    coffer__buf scratch;
+    coffer__buf stale_data; /* a stale value, for when the loader fails */
+    coffer_value stale;
+    bool has_stale;
+    bool away; /* the server could not be asked */
+    coffer__buf composed;
+    coffer__stored stored;
+} load_state;
+
+static load_state *state_of(coffer_op *op) {
+    return (load_state *)coffer__op_state(op);
+}
+
+static void leave(coffer_op *op) {
+    load_state *state = state_of(op);
+    if (state->flight != NULL) {
+        coffer__flight_leave(op->ns->client, state->flight, op);
+        state->flight = NULL;
+    }
+}
+
+static void clear_load(coffer_op *op) {
+    load_state *state = state_of(op);
+    leave(op);
+    coffer__buf_free(&state->scratch);
+    coffer__buf_free(&state->stale_data);
+    coffer__buf_free(&state->composed);
+}
+
+static bool finish_stale(coffer_op *op) {
+    load_state *state = state_of(op);
+    if (!state->has_stale) {
+        return false;
+    }
+    op->value = state->stale;
+    coffer__op_count(op, COFFER__COUNT_stale_hits, 1);
+    coffer__op_count(op, COFFER__COUNT_bytes_read, op->value.data.len);
+    coffer__op_finish(op, COFFER_STALE);
+    return true;
+}
+
+static void finish_absent(coffer_op *op) {
+    op->value = (coffer_value){.source = COFFER_SOURCE_NEGATIVE};
+    coffer__op_finish(op, COFFER_MISS);
+}
+
+/* The reply's memory goes with the next call. */
+static void keep_stale(coffer_op *op, const coffer__seen *seen) {
+    load_state *state = state_of(op);
+    state->has_stale = false;
+    coffer__buf_clear(&state->stale_data);
+    if (coffer__buf_append_slice(&state->stale_data, seen->entry.payload)) {
+        state->stale = coffer__seen_value(op, seen);
+        state->stale.data = coffer__buf_slice(&state->stale_data);
+        state->has_stale = true;
+    }
+}
+
+/* ---- looking ---- */
+
+static void look(coffer_op *op, coffer__step then) {
+    state_of(op)->ended_before = coffer__flights_ended(op->ns->client->flights);
+    if (coffer__op_call_on_key(op, &coffer__command_get) != NULL) {
+        coffer__op_then(op, "look", then);
+    }
+}
+
+/* True where a load is needed. False: the op is finished, with what was seen or an error. */
+static bool is_load_needed(coffer_op *op) {
+    load_state *state = state_of(op);
+    const coffer_call *call = &op->calls[0];
+    memset(&state->seen, 0, sizeof state->seen);
+    if (call->status != COFFER_OK && coffer_status_is_outage(call->status)) {
+        state->away = true;
+        coffer__op_count(op, COFFER__COUNT_errors, 1);
+        return true;
+    }
+    if (call->status != COFFER_OK) {
+        coffer__op_finish_call(op, call);
+        return false;
+    }
+    coffer__judge(op, op->key, &call->reply, 0, &state->scratch, &state->seen);
+    if (state->seen.found == COFFER__FOUND_STALE) {
+        keep_stale(op, &state->seen);
+    }
+    bool found = state->seen.found == COFFER__FOUND_FRESH || state->seen.found == COFFER__FOUND_NEGATIVE;
+    if (found) {
+        coffer__finish_read(op, &state->seen, false);
+    }
+    return !found;
+}
+
+/* ---- the leader ---- */
+
+static void loaded(coffer_op *op);
+
+static void load(coffer_op *op) {
+    coffer__op_count(op, COFFER__COUNT_loads, 1);
+    coffer__op_load_then(op, "load", loaded);
+}
+
+/* The leader goes: whoever comes now finds the value in the store. */
+static void conclude(coffer_op *op) {
+    leave(op);
+    if (op->value.source == COFFER_SOURCE_NEGATIVE) {
+        finish_absent(op);
+    } else {
+        coffer__op_count(op, COFFER__COUNT_bytes_read, op->value.data.len);
+        coffer__op_finish(op, COFFER_OK);
+    }
+}
+
+static void filled(coffer_op *op) {
+    load_state *state = state_of(op);
+    const coffer_call *call = &op->calls[0];
+    if (call->status == COFFER_OOM) {
+        coffer__op_count(op, COFFER__COUNT_oversized_fills, 1);
+    } else if (call->status != COFFER_OK) {
+        coffer__op_count(op, COFFER__COUNT_errors, 1);
+    } else if (call->reply.nodes[0].type == COFFER__REPLY_INTEGER && call->reply.nodes[0].integer == 0) {
+        coffer__op_count(op, COFFER__COUNT_fills_refused, 1);
+    } else {
+        coffer__op_count(op, COFFER__COUNT_sets, 1);
+        coffer__op_count(op, COFFER__COUNT_bytes_written, op->value.data.len);
+        coffer__op_count(op, COFFER__COUNT_stored_bytes, state->stored.len);
+        op->value.entry_id = state->stored.entry_id;
+    }
+    conclude(op);
+}
+
+static bool is_worth_storing(const coffer_op *op, const load_state *state) {
+    const coffer_write_options *options = &op->supplied_options;
+    bool remembers = !options->absent || ((options->ttl_ms != 0 || op->ns->options->negative_ttl_ms != 0) && !op->ns->options->raw);
+    return remembers && !state->away && op->ns->options->enabled;
+}
+
+/* A value that is too large, or refused by its options, is the caller's all the same. */
+static void fill(coffer_op *op) {
+    load_state *state = state_of(op);
+    if (!is_worth_storing(op, state)) {
+        conclude(op);
+        return;
+    }
+    if (coffer__flight_is_overtaken(op->ns->client, state->flight)) {
+        coffer__op_count(op, COFFER__COUNT_fills_refused, 1);
+        conclude(op);
+        return;
+    }
+    coffer_status status =
+        coffer__compose(op, op->key, coffer__buf_slice(&op->supplied), &op->supplied_options, op->load_cost_ms, &state->composed, &state->stored);
+    if (status != COFFER_OK) {
+        coffer__op_count(op, status == COFFER_TOO_LARGE ? COFFER__COUNT_oversized_fills : COFFER__COUNT_errors, 1);
+        conclude(op);
+        return;
+    }
+    op->value.created_unix_ms = state->stored.entry.created_unix_ms;
+    op->value.fresh_unix_ms = state->stored.entry.fresh_unix_ms;
+    op->value.expires_unix_ms = state->stored.entry.expires_unix_ms;
+    coffer_call *call = op->ns->options->raw ? coffer__call_set(op, &state->composed, &state->stored, NULL)
+                                             : coffer__call_store_if(op, &state->composed, &state->stored, &state->seen);
+    if (call != NULL) {
+        coffer__op_then(op, "fill", filled);
+    }
+}
+
+static void load_failed(coffer_op *op) {
+    load_state *state = state_of(op);
+    coffer__op_count(op, COFFER__COUNT_load_failures, 1);
+    coffer__flight_publish(op->ns->client, state->flight, COFFER_LOAD_FAILED, NULL);
+    leave(op);
+    if (!finish_stale(op)) {
+        coffer__op_say(op, "get_or_load: the loader failed, and no stale value may be served in its place");
+        coffer__op_finish(op, COFFER_LOAD_FAILED);
+    }
+}
+
+/* What a caller may not ask of any write. (A value that is too large is still the caller's: fill counts it.) False: the op is finished, and another
+ * one's loader, which may ask for something else, goes on in its place. */
+static bool is_supply_acceptable(coffer_op *op) {
+    if (coffer__check_write(op, coffer_slice_of(NULL, 0), &op->supplied_options)) {
+        return true;
+    }
+    leave(op);
+    return false;
+}
+
+static void loaded(coffer_op *op) {
+    load_state *state = state_of(op);
+    if (op->load_status == COFFER_INTERRUPTED || op->load_status == COFFER_NO_MEMORY) {
+        leave(op); /* another one's loader goes on in its place */
+        coffer__op_finish(op, op->load_status);
+        return;
+    }
+    if (op->load_status != COFFER_OK) {
+        load_failed(op);
+        return;
+    }
+    if (!is_supply_acceptable(op)) {
+        return;
+    }
+    bool absent = op->supplied_options.absent;
+    op->value = (coffer_value){
+        .data = absent ? coffer_slice_of(NULL, 0) : coffer__buf_slice(&op->supplied),
+        .format = op->supplied_options.format,
+        .source = absent ? COFFER_SOURCE_NEGATIVE : COFFER_SOURCE_LOADED,
+        .load_cost_ms = op->load_cost_ms,
+    };
+    coffer__flight_publish(op->ns->client, state->flight, absent ? COFFER_MISS : COFFER_OK, &op->value);
+    fill(op);
+}
+
+/* Another load of this key ended between this op's look and its lead: what it stored is looked at before loading again. */
+static void looked_again(coffer_op *op) {
+    load_state *state = state_of(op);
+    if (is_load_needed(op)) {
+        load(op);
+        return;
+    }
+    bool found = op->status == COFFER_OK || (op->status == COFFER_MISS && op->value.source == COFFER_SOURCE_NEGATIVE);
+    if (found) {
+        coffer__flight_publish(op->ns->client, state->flight, op->status, &op->value);
+    }
+    leave(op);
+}
+
+/* ---- the others ---- */
+
+static void take_result(coffer_op *op) {
+    const coffer__flight_result *result = coffer__flight_result_of(state_of(op)->flight);
+    if (result->status == COFFER_OK) {
+        op->value = result->value;
+        coffer__op_count(op, COFFER__COUNT_bytes_read, op->value.data.len);
+        coffer__op_finish(op, COFFER_OK);
+    } else if (result->status == COFFER_MISS) {
+        finish_absent(op);
+    } else if (!finish_stale(op)) {
+        coffer__op_say(op, "get_or_load: the loader of another caller, for which this one waited, failed");
+        coffer__op_finish(op, COFFER_LOAD_FAILED);
+    }
+}
+
+static void woken(coffer_op *op) {
+    load_state *state = state_of(op);
+    switch (coffer__flight_poll(op->ns->client, state->flight, op)) {
+    case COFFER__FLIGHT_RESULT:
+        take_result(op);
+        return;
+    case COFFER__FLIGHT_LEAD:
+        load(op);
+        return;
+    default:
+        break;
+    }
+    if (!op->late) {
+        coffer__op_wait_then(op, "wait", woken);
+    } else if (!finish_stale(op)) {
+        coffer__op_say(op, "get_or_load: the loader of another caller did not end before this call's deadline (option 'timeout')");
+        coffer__op_finish(op, COFFER_TIMEOUT);
+    }
+}
+
+static void lead(coffer_op *op) {
+    load_state *state = state_of(op);
+    bool others_ended = coffer__flights_ended(op->ns->client->flights) != state->ended_before;
+    if (others_ended && !state->away && op->ns->options->enabled) {
+        look(op, looked_again);
+    } else {
+        load(op);
+    }
+}
+
+static void refuse_own_load(coffer_op *op) {
+    coffer__op_say(op, "get_or_load: the loader of this key asked for the same key, and would wait for itself");
+    coffer__op_finish(op, COFFER_LOAD_RECURSIVE);
+}
+
+static void join(coffer_op *op) {
+    load_state *state = state_of(op);
+    coffer__op_count(op, COFFER__COUNT_misses, 1);
+    switch (coffer__flight_join(op->ns->client, op->wire_key, op, op->parent, op->waiter, &state->flight)) {
+    case COFFER__FLIGHT_LEAD:
+        lead(op);
+        return;
+    case COFFER__FLIGHT_WAIT:
+        coffer__op_count(op, COFFER__COUNT_load_waits, 1);
+        coffer__op_wait_then(op, "wait", woken);
+        return;
+    case COFFER__FLIGHT_RESULT:
+        coffer__op_count(op, COFFER__COUNT_load_waits, 1);
+        take_result(op);
+        return;
+    case COFFER__FLIGHT_RECURSIVE:
+        refuse_own_load(op);
+        return;
+    case COFFER__FLIGHT_NO_MEMORY:
+        coffer__op_finish(op, COFFER_NO_MEMORY);
+        return;
+    }
+}
+
+static void looked(coffer_op *op) {
+    if (is_load_needed(op)) {
+        join(op);
+    }
+}
+
+static void begin_load(coffer_op *op) {
+    if (!coffer__op_prepare_key(op, false)) {
+        return;
+    }
+    if (coffer__is_bypassed(op)) {
+        join(op);
+    } else {
+        look(op, looked);
+    }
+}
+
+coffer_status coffer_op_get_or_load(coffer_op **out, coffer_namespace *ns, coffer_slice key, const coffer_read_options *given) {
+    static const coffer__op_kind kind = {COFFER_OPERATION_GET_OR_LOAD, sizeof(load_state), begin_load, clear_load};
+    coffer_read_options options = coffer__read_options(given);
+    coffer_op *op = coffer__op_new(&kind, ns, options.timeout_ms);
+    *out = op;
+    if (op == NULL || !coffer__op_keep_key(op, key)) {
+        coffer_op_free(op);
+        *out = NULL;
+        return COFFER_NO_MEMORY;
+    }
+    state_of(op)->options = options;
+    return COFFER_OK;
+}

@@ -1,0 +1,384 @@
+/* get_many, delete_many, set_many: one op, many keys, everything pipelined.
+ *
+ * Reads and deletes name up to 512 keys a command (reliability: a reply stays within its budget); writes are a command each, 512 at a time, so that
+ * what is composed at once stays bounded. */
+#include "entry.h"
+
+#include "base/alloc.h"
+#include "engine/flight.h"
+#include "policy/key.h"
+
+enum { KEYS_A_COMMAND = 512, WRITES_AT_ONCE = 512 };
+
+typedef struct many_state {
+    coffer_read_options read;
+    coffer_write_options write;
+    const coffer_item *items; /* set_many: lent */
+    coffer_slice *keys; /* the callers', then the server's: each `count` */
+    coffer_slice *wire_keys;
+    coffer__buf key_bytes, wire_bytes;
+    coffer__buf *scratches; /* get_many: one a key that needs it */
+    coffer__buf composed;
+    coffer__stored *stored; /* of the writes at hand */
+    size_t count, written; /* written: how many writes were tried */
+} many_state;
+
+static many_state *state_of(coffer_op *op) {
+    return (many_state *)coffer__op_state(op);
+}
+
+static void clear_many(coffer_op *op) {
+    many_state *state = state_of(op);
+    for (size_t i = 0; state->scratches != NULL && i < state->count; i++) {
+        coffer__buf_free(&state->scratches[i]);
+    }
+    coffer__release(state->scratches);
+    coffer__release(state->keys);
+    coffer__release(state->stored);
+    coffer__buf_free(&state->key_bytes);
+    coffer__buf_free(&state->wire_bytes);
+    coffer__buf_free(&state->composed);
+}
+
+static coffer_slice given_key(const coffer_slice *keys, const coffer_item *items, size_t index) {
+    return items == NULL ? keys[index] : items[index].key;
+}
+
+/* Copies the keys. Their slices are set when all are there: the buffer may move while it grows. */
+static bool keep_keys(many_state *state, const coffer_slice *keys, size_t count) {
+    state->count = count;
+    state->keys = (coffer_slice *)coffer__alloc_zero((2 * count + 1) * sizeof *state->keys);
+    if (state->keys == NULL) {
+        return false;
+    }
+    state->wire_keys = state->keys + count;
+    for (size_t i = 0; i < count; i++) {
+        if (!coffer__buf_append_slice(&state->key_bytes, given_key(keys, state->items, i))) {
+            return false;
+        }
+    }
+    size_t offset = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t len = given_key(keys, state->items, i).len;
+        state->keys[i] = coffer_slice_of(state->key_bytes.data + offset, len);
+        offset += len;
+    }
+    return true;
+}
+
+static coffer_status new_many(coffer_op **out, const coffer__op_kind *kind, coffer_namespace *ns, const coffer_slice *keys, const coffer_item *items,
+                              size_t count, uint64_t timeout_ms) {
+    coffer_op *op = coffer__op_new(kind, ns, timeout_ms);
+    *out = op;
+    if (op != NULL) {
+        state_of(op)->items = items;
+        if (count < SIZE_MAX / 1024 && keep_keys(state_of(op), keys, count)) {
+            return COFFER_OK;
+        }
+    }
+    coffer_op_free(op);
+    *out = NULL;
+    return COFFER_NO_MEMORY;
+}
+
+static bool no_memory(coffer_op *op) {
+    coffer__op_finish(op, COFFER_NO_MEMORY);
+    return false;
+}
+
+/* All keys checked, and written as on the server. One bad key refuses the whole: nothing has been sent. */
+static bool prepare_keys(coffer_op *op) {
+    many_state *state = state_of(op);
+    for (size_t i = 0; i < state->count; i++) {
+        coffer_error error;
+        if (coffer__key_check(op->ns->options->key_rules, state->keys[i], &error) != COFFER_OK) {
+            coffer__op_say(op, "key %zu of %zu: %s", i + 1, state->count, error.text);
+            coffer__op_finish(op, COFFER_KEY_INVALID);
+            return false;
+        }
+        size_t before = state->wire_bytes.len;
+        if (!coffer__buf_append_slice(&state->wire_bytes, coffer__buf_slice(&op->ns->key_base)) ||
+            !coffer__key_append(&state->wire_bytes, state->keys[i], false)) {
+            return no_memory(op);
+        }
+        state->wire_keys[i].len = state->wire_bytes.len - before;
+    }
+    const char *at = state->wire_bytes.data;
+    for (size_t i = 0; i < state->count; at += state->wire_keys[i].len, i++) {
+        state->wire_keys[i].data = at;
+    }
+    return true;
+}
+
+static bool make_items(coffer_op *op, bool with_values) {
+    size_t count = state_of(op)->count;
+    op->item_statuses = (coffer_status *)coffer__alloc_zero(count * sizeof *op->item_statuses);
+    op->item_values = with_values ? (coffer_value *)coffer__alloc_zero(count * sizeof *op->item_values) : NULL;
+    if (op->item_statuses == NULL || (with_values && op->item_values == NULL)) {
+        return no_memory(op);
+    }
+    op->item_count = count;
+    return true;
+}
+
+static void overtake_all(coffer_op *op) {
+    for (size_t i = 0; i < state_of(op)->count; i++) {
+        coffer__flight_overtake(op->ns->client, state_of(op)->wire_keys[i]);
+    }
+}
+
+/* One call for every 512 keys. False: the op is finished. */
+static bool call_on_all_keys(coffer_op *op, const coffer__command *command) {
+    many_state *state = state_of(op);
+    if (!coffer__op_begin_calls(op, (state->count + KEYS_A_COMMAND - 1) / KEYS_A_COMMAND)) {
+        return false;
+    }
+    for (size_t i = 0; i < state->count;) {
+        coffer_call *call = coffer__op_call(op, command);
+        for (size_t end = i + KEYS_A_COMMAND; i < state->count && i < end; i++) {
+            if (!coffer__call_argument(call, state->wire_keys[i])) {
+                return no_memory(op);
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- get_many ---- */
+
+static void read_item(coffer_op *op, size_t index, const coffer__reply *reply, size_t node) {
+    many_state *state = state_of(op);
+    coffer__seen seen;
+    coffer__judge(op, state->keys[index], reply, node, &state->scratches[index], &seen);
+    bool fresh = seen.found == COFFER__FOUND_FRESH;
+    bool stale = seen.found == COFFER__FOUND_STALE && state->read.accept_stale;
+    op->item_statuses[index] = fresh ? COFFER_OK : stale ? COFFER_STALE : COFFER_MISS;
+    if (fresh || stale) {
+        op->item_values[index] = coffer__seen_value(op, &seen);
+        coffer__op_count(op, fresh ? COFFER__COUNT_hits : COFFER__COUNT_stale_hits, 1);
+        coffer__op_count(op, COFFER__COUNT_bytes_read, op->item_values[index].data.len);
+    } else if (seen.found == COFFER__FOUND_NEGATIVE) {
+        op->item_values[index].source = COFFER_SOURCE_NEGATIVE;
+        coffer__op_count(op, COFFER__COUNT_negative_hits, 1);
+    } else {
+        coffer__op_count(op, COFFER__COUNT_misses, 1);
+    }
+}
+
+/* True where the reply is a row of as many values as were asked for. */
+static bool is_row(const coffer_call *call) {
+    const coffer__reply *reply = &call->reply;
+    return reply->nodes[0].type == COFFER__REPLY_ARRAY && reply->nodes[0].len == call->argument_count - 1 &&
+           reply->node_count == call->argument_count;
+}
+
+static void got_many(coffer_op *op) {
+    size_t index = 0;
+    for (size_t c = 0; c < op->call_count; c++) {
+        const coffer_call *call = &op->calls[c];
+        if (!coffer__reply_is(op, call, COFFER__REPLY_ARRAY)) {
+            return;
+        }
+        if (!is_row(call)) {
+            coffer__op_say(op, "get_many: the server answered MGET with another number of values than it was asked for");
+            coffer__op_finish(op, COFFER_SERVER);
+            return;
+        }
+        for (size_t node = 1; node < call->argument_count; node++, index++) {
+            read_item(op, index, &call->reply, node);
+        }
+    }
+    coffer__op_finish(op, COFFER_OK);
+}
+
+static void finish_all_missed(coffer_op *op) {
+    for (size_t i = 0; i < op->item_count; i++) {
+        op->item_statuses[i] = COFFER_MISS;
+    }
+    coffer__op_finish(op, COFFER_OK);
+}
+
+static void begin_get_many(coffer_op *op) {
+    many_state *state = state_of(op);
+    if (!prepare_keys(op) || !make_items(op, true)) {
+        return;
+    }
+    if (state->count == 0 || coffer__is_bypassed(op)) {
+        finish_all_missed(op);
+        return;
+    }
+    state->scratches = (coffer__buf *)coffer__alloc_zero(state->count * sizeof *state->scratches);
+    if (state->scratches == NULL) {
+        no_memory(op);
+    } else if (call_on_all_keys(op, &coffer__command_mget)) {
+        coffer__op_then(op, "get", got_many);
+    }
+}
+
+coffer_status coffer_op_get_many(coffer_op **op, coffer_namespace *ns, const coffer_slice *keys, size_t count, const coffer_read_options *options) {
+    static const coffer__op_kind kind = {COFFER_OPERATION_GET_MANY, sizeof(many_state), begin_get_many, clear_many};
+    coffer_read_options given = coffer__read_options(options);
+    coffer_status status = new_many(op, &kind, ns, keys, NULL, count, given.timeout_ms);
+    if (status == COFFER_OK) {
+        state_of(*op)->read = given;
+    }
+    return status;
+}
+
+/* ---- delete_many ---- */
+
+static void deleted_many(coffer_op *op) {
+    int64_t gone = 0;
+    overtake_all(op);
+    for (size_t c = 0; c < op->call_count; c++) {
+        if (!coffer__reply_is(op, &op->calls[c], COFFER__REPLY_INTEGER)) {
+            return;
+        }
+        gone += op->calls[c].reply.nodes[0].integer;
+    }
+    coffer__op_count(op, COFFER__COUNT_deletes, state_of(op)->count);
+    op->integer = gone;
+    coffer__op_finish(op, COFFER_OK);
+}
+
+static void begin_delete_many(coffer_op *op) {
+    if (!prepare_keys(op)) {
+        return;
+    }
+    overtake_all(op);
+    if (state_of(op)->count == 0 || coffer__is_bypassed(op)) {
+        coffer__op_finish(op, COFFER_OK);
+    } else if (call_on_all_keys(op, &coffer__command_unlink)) {
+        coffer__op_then(op, "delete", deleted_many);
+    }
+}
+
+coffer_status coffer_op_delete_many(coffer_op **op, coffer_namespace *ns, const coffer_slice *keys, size_t count,
+                                    const coffer_read_options *options) {
+    static const coffer__op_kind kind = {COFFER_OPERATION_DELETE_MANY, sizeof(many_state), begin_delete_many, clear_many};
+    return new_many(op, &kind, ns, keys, NULL, count, coffer__read_options(options).timeout_ms);
+}
+
+/* ---- set_many ---- */
+
+static void written_some(coffer_op *op);
+
+static coffer_write_options options_of(const many_state *state, size_t index) {
+    coffer_write_options options = state->write;
+    options.format = state->items[index].format;
+    return options;
+}
+
+static size_t at_once(const many_state *state) {
+    size_t left = state->count - state->written;
+    return left < WRITES_AT_ONCE ? left : WRITES_AT_ONCE;
+}
+
+static bool compose_some(coffer_op *op, size_t count) {
+    many_state *state = state_of(op);
+    coffer__buf_clear(&state->composed);
+    for (size_t i = 0; i < count; i++) {
+        size_t index = state->written + i;
+        coffer_write_options options = options_of(state, index);
+        coffer_status status = coffer__compose(op, state->keys[index], state->items[index].value, &options, 0, &state->composed, &state->stored[i]);
+        if (status != COFFER_OK) {
+            coffer__op_finish(op, status);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void write_some(coffer_op *op) {
+    many_state *state = state_of(op);
+    size_t count = at_once(state);
+    if (!compose_some(op, count) || !coffer__op_begin_calls(op, count)) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        coffer_call *call = coffer__op_call(op, &coffer__command_set);
+        coffer__call_argument(call, state->wire_keys[state->written + i]);
+        coffer__call_argument(call, coffer_slice_of(state->composed.data + state->stored[i].offset, state->stored[i].len));
+        if (state->stored[i].life_ms != COFFER_TTL_FOREVER) {
+            coffer__call_argument(call, COFFER_SLICE("PX"));
+            coffer__call_number(call, state->stored[i].life_ms);
+        }
+    }
+    coffer__op_then(op, "set", written_some);
+}
+
+/* The first failure is the op's own; each item keeps its own. What was not tried any more was not sent. */
+static void finish_writes(coffer_op *op, const coffer_call *failed) {
+    many_state *state = state_of(op);
+    overtake_all(op);
+    for (size_t i = state->written; i < state->count; i++) {
+        op->item_statuses[i] = COFFER_NOT_SENT;
+    }
+    if (failed == NULL) {
+        coffer__op_finish(op, COFFER_OK);
+    } else {
+        coffer__op_finish_call(op, failed);
+    }
+}
+
+static void written_some(coffer_op *op) {
+    many_state *state = state_of(op);
+    const coffer_call *failed = NULL;
+    for (size_t i = 0; i < op->call_count; i++) {
+        const coffer_call *call = &op->calls[i];
+        op->item_statuses[state->written + i] = call->status;
+        if (call->status == COFFER_OK) {
+            coffer__op_count(op, COFFER__COUNT_sets, 1);
+            coffer__op_count(op, COFFER__COUNT_bytes_written, state->items[state->written + i].value.len);
+            coffer__op_count(op, COFFER__COUNT_stored_bytes, state->stored[i].len);
+        } else if (failed == NULL) {
+            failed = call;
+        }
+    }
+    state->written += op->call_count;
+    if (failed == NULL && state->written < state->count) {
+        write_some(op);
+    } else {
+        finish_writes(op, failed);
+    }
+}
+
+static bool check_writes(coffer_op *op) {
+    many_state *state = state_of(op);
+    for (size_t i = 0; i < state->count; i++) {
+        coffer_write_options options = options_of(state, i);
+        if (!coffer__check_write(op, state->items[i].value, &options)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void begin_set_many(coffer_op *op) {
+    many_state *state = state_of(op);
+    if (!prepare_keys(op) || !check_writes(op) || !make_items(op, false)) {
+        return;
+    }
+    overtake_all(op);
+    if (state->count == 0 || coffer__is_bypassed(op)) {
+        coffer__op_finish(op, COFFER_OK);
+        return;
+    }
+    state->stored = (coffer__stored *)coffer__alloc(at_once(state) * sizeof *state->stored);
+    if (state->stored == NULL) {
+        no_memory(op);
+    } else {
+        write_some(op);
+    }
+}
+
+coffer_status coffer_op_set_many(coffer_op **op, coffer_namespace *ns, const coffer_item *items, size_t count, const coffer_write_options *options) {
+    static const coffer__op_kind kind = {COFFER_OPERATION_SET_MANY, sizeof(many_state), begin_set_many, clear_many};
+    static const coffer_item none;
+    coffer_write_options given = coffer__write_options(options);
+    coffer_status status = new_many(op, &kind, ns, NULL, items == NULL ? &none : items, count, given.timeout_ms);
+    if (status == COFFER_OK) {
+        state_of(*op)->write = given;
+    }
+    return status;
+}
