@@ -10,6 +10,9 @@
 /* "250ms", "30s", "5m", "1h30m", "2d", "1w", "90" or "1.5" (seconds). Unlike a TTL it may be 0. ARG, in words. */
 coffer_status coffer__time_parse(coffer_slice text, uint64_t *time_ms, coffer_error *error);
 
+/* A TTL as coffer_ttl_parse takes it, without words. */
+bool coffer__read_ttl(coffer_slice text, uint64_t *ttl_ms);
+
 /* ARG for 0 and for what is over the maximum; FOREVER is fine. */
 coffer_status coffer__ttl_check(uint64_t ttl_ms, coffer_error *error);
 
