@@ -1,0 +1,222 @@
+#include "policy/key.h"
+
+#include "policy/helpers.h"
+
+static coffer_status check(int rules, coffer_slice key) {
+    return coffer__key_check(rules, key, NULL);
+}
+
+static void test_names(void **state) {
+    (void)state;
+    static const char *const good[] = {"_", "a", "prod", "A.b-c_9", "...", "0123456789012345678901234567890123456789012345678901234567890123"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_true(coffer__name_ok(coffer_slice_text(good[i])));
+    }
+    static const char *const bad[] = {"",   "a:b", "a b", "a@3",      "{a}",
+                                      "a#", "a/b", "a%",  "\xc3\xa4", "01234567890123456789012345678901234567890123456789012345678901234"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_false(coffer__name_ok(coffer_slice_text(bad[i])));
+    }
+    assert_false(coffer__name_ok(COFFER_SLICE("a\0b")));
+}
+
+static void test_default_rules(void **state) {
+    (void)state;
+    char long_key[251];
+    memset(long_key, 'k', sizeof long_key);
+    assert_int_equal(check(COFFER_KEYS_DEFAULT, coffer_slice_of(long_key, 250)), COFFER_OK);
+    assert_int_equal(check(COFFER_KEYS_DEFAULT, coffer_slice_of(long_key, 251)), COFFER_KEY_INVALID);
+    static const char *const good[] = {"a",
+                                       "user:42",
+                                       "{}",
+                                       "{a}{b}",
+                                       "a{b",
+                                       "%s%n",
+                                       " ",
+                                       "%41",
+                                       "#",
+                                       "\xc3\xa4",
+                                       "\xe2\x82\xac",
+                                       "\xf0\x9f\x98\x80",
+                                       "\xf4\x8f\xbf\xbf",
+                                       "\xc2\xa0",
+                                       "\xed\x9f\xbf",
+                                       "\xee\x80\x80",
+                                       "\x7e",
+                                       ":"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_int_equal(check(COFFER_KEYS_DEFAULT, coffer_slice_text(good[i])), COFFER_OK);
+    }
+    static const char *const bad[] = {
+        "",
+        "\r\n",
+        "a\nb",
+        "\t",
+        "\x1f",
+        "\x7f",
+        "\xc2\x80",
+        "\xc2\x9f", /* controls */
+        "\xff",
+        "\x80",
+        "\xc3",
+        "a\xc3",
+        "\xe2\x82",
+        "\xf0\x9f\x98",
+        "\xc3(",
+        "\xe2(\x82", /* cut, bad */
+        "\xc0\x80",
+        "\xc1\xbf",
+        "\xe0\x80\x80",
+        "\xe0\x9f\xbf",
+        "\xf0\x80\x80\x80",
+        "\xf0\x8f\xbf\xbf", /* overlong */
+        "\xed\xa0\x80",
+        "\xed\xbf\xbf",
+        "\xf4\x90\x80\x80",
+        "\xf5\x80\x80\x80",
+        "\xf8\x88\x80\x80\x80",
+        "\xfe", /* no code points */
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (check(COFFER_KEYS_DEFAULT, coffer_slice_text(bad[i])) != COFFER_KEY_INVALID) {
+            fail_msg("bad key %zu was accepted", i);
+        }
+    }
+    assert_int_equal(check(COFFER_KEYS_DEFAULT, COFFER_SLICE("a\0b")), COFFER_KEY_INVALID);
+    assert_int_equal(check(COFFER_KEYS_DEFAULT, coffer_slice_of(NULL, 0)), COFFER_KEY_INVALID);
+}
+
+static void test_strict_rules(void **state) {
+    (void)state;
+    static const char *const good[] = {"a", "user:42", "A-z_0:9", "_", "-"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_int_equal(check(COFFER_KEYS_STRICT, coffer_slice_text(good[i])), COFFER_OK);
+    }
+    static const char *const bad[] = {"", ":", ":a", "a:", "a.b", "a b", "a@b", "a/b", "\xc3\xa4", "{a}", "%41"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(check(COFFER_KEYS_STRICT, coffer_slice_text(bad[i])), COFFER_KEY_INVALID);
+    }
+}
+
+static void test_bytes_rules(void **state) {
+    (void)state;
+    char *bytes = (char *)calloc(1, 65537);
+    assert_int_equal(check(COFFER_KEYS_BYTES, coffer_slice_of(bytes, 65536)), COFFER_OK);
+    assert_int_equal(check(COFFER_KEYS_BYTES, coffer_slice_of(bytes, 65537)), COFFER_KEY_INVALID);
+    assert_int_equal(check(COFFER_KEYS_BYTES, coffer_slice_of(bytes, 1)), COFFER_OK);
+    assert_int_equal(check(COFFER_KEYS_BYTES, COFFER_SLICE("\xff\r\n")), COFFER_OK);
+    assert_int_equal(check(COFFER_KEYS_BYTES, COFFER_SLICE("")), COFFER_KEY_INVALID);
+    assert_int_equal(check(7, COFFER_SLICE("a")), COFFER_INTERNAL);
+    assert_int_equal(check(-1, COFFER_SLICE("a")), COFFER_INTERNAL);
+    free(bytes);
+}
+
+static void test_refusal_names_the_rule_and_shows_little(void **state) {
+    (void)state;
+    char key[300];
+    memset(key, 'k', sizeof key);
+    coffer_error error;
+    (void)coffer__key_check(COFFER_KEYS_DEFAULT, coffer_slice_of(key, sizeof key), &error);
+    assert_has(error.text, "1 to 250 bytes");
+    assert_has(error.text, "of 300 bytes");
+    key[65] = '\0';
+    assert_has_not(error.text, key);
+    (void)coffer__key_check(COFFER_KEYS_DEFAULT, COFFER_SLICE("a\nb"), &error);
+    assert_has(error.text, "'a\\x0ab'");
+    assert_has(error.text, "control characters");
+    (void)coffer__key_check(COFFER_KEYS_STRICT, COFFER_SLICE("a b"), &error);
+    assert_has(error.text, "'strict'");
+}
+
+static void assert_encoded(coffer_slice key, bool counter, const char *expected) {
+    coffer__buf out = COFFER__BUF_INIT;
+    assert_true(coffer__key_append(&out, key, counter));
+    assert_true(coffer_slice_equal(coffer__buf_slice(&out), coffer_slice_text(expected)));
+    coffer__buf_free(&out);
+}
+
+static void test_form_on_the_server(void **state) {
+    (void)state;
+    assert_encoded(COFFER_SLICE("user:42"), false, "user:42");
+    assert_encoded(COFFER_SLICE("visits"), true, "#visits");
+    assert_encoded(COFFER_SLICE("#visits"), false, "%23visits");
+    assert_encoded(COFFER_SLICE("A"), false, "A");
+    assert_encoded(COFFER_SLICE("%41"), false, "%2541");
+    assert_encoded(COFFER_SLICE("{a}b"), false, "%7Ba%7Db");
+    assert_encoded(COFFER_SLICE("a\0\r\n\xff"), false, "a%00%0D%0A%FF");
+    assert_encoded(COFFER_SLICE("Az09:_.@/+=,-"), false, "Az09:_.@/+=,-");
+    coffer__buf out = COFFER__BUF_INIT;
+    assert_true(coffer__key_base(&out, COFFER_SLICE("prod"), COFFER_SLICE("users"), 3));
+    assert_true(coffer__key_append(&out, COFFER_SLICE("42"), false));
+    assert_true(coffer_slice_equal(coffer__buf_slice(&out), COFFER_SLICE("prod:users@3:42")));
+    coffer__buf_clear(&out);
+    assert_true(coffer__key_base(&out, COFFER_SLICE("_"), COFFER_SLICE("_"), 0));
+    assert_true(coffer_slice_equal(coffer__buf_slice(&out), COFFER_SLICE("_:_:")));
+    coffer__buf_free(&out);
+}
+
+static int hex(char digit) {
+    return digit <= '9' ? digit - '0' : digit - 'A' + 10;
+}
+
+static coffer__buf decode(coffer_slice text) {
+    coffer__buf out = COFFER__BUF_INIT;
+    for (size_t i = 0; i < text.len; i++) {
+        char byte = text.data[i];
+        if (byte == '%') {
+            byte = (char)(hex(text.data[i + 1]) * 16 + hex(text.data[i + 2]));
+            i += 2;
+        }
+        assert_true(coffer__buf_append(&out, &byte, 1));
+    }
+    return out;
+}
+
+/* A decoder gives back what was encoded, so no two keys can share a form; and the form never holds what Redis or a sweep would take as special. */
+static void test_encoding_is_injective(void **state) {
+    (void)state;
+    uint64_t seed = 3;
+    coffer__buf out = COFFER__BUF_INIT;
+    for (int round = 0; round < 20000; round++) {
+        char key[40];
+        size_t len = next_random(&seed) % sizeof key;
+        for (size_t i = 0; i < len; i++) {
+            uint64_t random = next_random(&seed);
+            key[i] = round % 2 == 0 ? (char)random : "%4A1{}:#\r\n"[random % 10];
+        }
+        coffer__buf_clear(&out);
+        assert_true(coffer__key_append(&out, coffer_slice_of(key, len), false));
+        for (size_t i = 0; i < out.len; i++) {
+            assert_non_null(strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:_.@/+=,-%", out.data[i]));
+        }
+        coffer__buf back = decode(coffer__buf_slice(&out));
+        assert_true(coffer_slice_equal(coffer__buf_slice(&back), coffer_slice_of(key, len)));
+        coffer__buf_free(&back);
+    }
+    coffer__buf_free(&out);
+}
+
+static void test_short_memory_leaves_the_buffer(void **state) {
+    (void)state;
+    coffer__buf out = COFFER__BUF_INIT;
+    fail_allocations_from(1);
+    assert_false(coffer__key_base(&out, COFFER_SLICE("prod"), COFFER_SLICE("users"), 3));
+    assert_false(coffer__key_append(&out, COFFER_SLICE("{}"), true));
+    fail_allocations_from(0);
+    assert_int_equal(out.len, 0);
+    coffer__buf_free(&out);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_default_rules),
+        cmocka_unit_test(test_strict_rules),
+        cmocka_unit_test(test_bytes_rules),
+        cmocka_unit_test(test_refusal_names_the_rule_and_shows_little),
+        cmocka_unit_test(test_form_on_the_server),
+        cmocka_unit_test(test_encoding_is_injective),
+        cmocka_unit_test(test_short_memory_leaves_the_buffer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
