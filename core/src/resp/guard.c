@@ -10,8 +10,8 @@
 
 /* Two ways through a frame:
  *
- *   whole_frame()  steps over a well-formed frame that lies whole in the input, with nothing copied. It accepts or does not; it never says why.
- *   go_on()        takes what whole_frame() would not: the frame that is cut, or wrong. It moves the bytes into `tail` (byte by byte in numbers, in
+ *   take_run()     steps over a well-formed frame that lies whole in the input, with nothing copied. It accepts or does not; it never says why.
+ *   go_on()        takes what take_run() would not: the frame that is cut, or wrong. It moves the bytes into `tail` (byte by byte in numbers, in
  *                  runs in lines and bodies), remembers where it is, and alone says what is wrong. So the answer does not depend on where the input
  *                  was cut, and a frame's bytes are looked at once, but for the header of the one frame in which an input ends.
  *
@@ -124,26 +124,6 @@ static void array_begun(coffer__guard *guard, size_t count) {
 
 /* ---- whole frames in the input */
 
-/* The number at `at` and its CRLF; gives where they end, or NULL unless all of it is there and in order. */
-static inline const char *whole_number(const char *at, const char *end, int64_t *out) {
-    bool negative = at < end && *at == '-';
-    at += negative;
-    const char *first = at;
-    uint64_t value = 0; /* wraps where there are too many digits, and is not used then */
-    for (; at < end && (unsigned char)(*at - '0') <= 9; at++) {
-        value = value * 10 + (unsigned char)(*at - '0');
-    }
-    size_t digit_count = (size_t)(at - first);
-    if (end - at < 2 || at[0] != '\r' || at[1] != '\n' || digit_count - 1 >= MOST_DIGITS) {
-        return NULL;
-    }
-    if ((*first == '0' && (digit_count > 1 || negative)) || value > (uint64_t)INT64_MAX + negative) {
-        return NULL;
-    }
-    *out = (int64_t)(negative ? 0 - value : value);
-    return at + 2;
-}
-
 static inline const char *whole_leaf(coffer__guard *guard, const char *at, const char *behind) {
     size_t frame_bytes = (size_t)(behind - at);
     if (!fits_reply(guard, frame_bytes)) {
@@ -154,40 +134,64 @@ static inline const char *whole_leaf(coffer__guard *guard, const char *at, const
     return behind;
 }
 
-static inline const char *whole_bulk(coffer__guard *guard, const char *at, const char *end) {
-    int64_t len = 0;
-    const char *body = whole_number(at + 1, end, &len);
-    if (body == NULL || len < -1 || len > (int64_t)guard->limits.bulk_bytes) {
+static inline bool is_crlf(const char *at) {
+    return memcmp(at, "\r\n", 2) == 0;
+}
+
+/* The digits at `at` and their CRLF; gives where they end, or NULL unless all of it is there and in order. */
+static inline const char *whole_digits(const char *at, const char *end, uint64_t *out) {
+    const char *first = at;
+    uint64_t value = 0; /* wraps where there are too many digits, and is not used then */
+    for (; at < end && (unsigned char)(*at - '0') <= 9; at++) {
+        value = value * 10 + (unsigned char)(*at - '0');
+    }
+    size_t digit_count = (size_t)(at - first);
+    if (end - at < 2 || !is_crlf(at) || digit_count - 1 >= MOST_DIGITS || (*first == '0' && digit_count > 1)) {
         return NULL;
     }
-    if (len == -1) {
-        return whole_leaf(guard, at, body);
+    *out = value;
+    return at + 2;
+}
+
+/* `$-1` or `*-1` */
+static inline const char *whole_nil(coffer__guard *guard, const char *at, const char *end) {
+    return end - at < 5 || memcmp(at + 1, "-1\r\n", 4) != 0 ? NULL : whole_leaf(guard, at, at + 5);
+}
+
+static inline const char *whole_bulk(coffer__guard *guard, const char *at, const char *end) {
+    uint64_t len = 0;
+    const char *body = whole_digits(at + 1, end, &len);
+    if (body == NULL) {
+        return whole_nil(guard, at, end);
     }
-    if (end - body < len + 2 || body[len] != '\r' || body[len + 1] != '\n') {
+    if (len > guard->limits.bulk_bytes || (size_t)(end - body) < len + 2 || !is_crlf(body + len)) {
         return NULL;
     }
     return whole_leaf(guard, at, body + len + 2);
 }
 
 static const char *whole_integer(coffer__guard *guard, const char *at, const char *end) {
-    int64_t value = 0;
-    const char *behind = whole_number(at + 1, end, &value);
-    return behind == NULL ? NULL : whole_leaf(guard, at, behind);
+    uint64_t magnitude = 0;
+    bool negative = end - at > 1 && at[1] == '-';
+    const char *behind = whole_digits(at + 1 + negative, end, &magnitude);
+    if (behind == NULL || magnitude > (uint64_t)INT64_MAX + negative || (negative && magnitude == 0)) {
+        return NULL;
+    }
+    return whole_leaf(guard, at, behind);
 }
 
 static const char *whole_array(coffer__guard *guard, const char *at, const char *end) {
-    int64_t count = 0;
-    const char *behind = whole_number(at + 1, end, &count);
-    if (behind == NULL || count < -1) {
-        return NULL;
-    }
-    if (count <= 0) {
-        bool too_deep = count == 0 && guard->depth == guard->limits.depth;
-        return too_deep ? NULL : whole_leaf(guard, at, behind);
+    uint64_t count = 0;
+    const char *behind = whole_digits(at + 1, end, &count);
+    if (behind == NULL) {
+        return whole_nil(guard, at, end);
     }
     size_t frame_bytes = (size_t)(behind - at);
-    if (guard->depth == guard->limits.depth || !fits_elements(guard, (uint64_t)count) || !fits_reply(guard, frame_bytes)) {
+    if (guard->depth == guard->limits.depth || !fits_elements(guard, count) || !fits_reply(guard, frame_bytes)) {
         return NULL;
+    }
+    if (count == 0) {
+        return whole_leaf(guard, at, behind);
     }
     guard->reply_bytes += frame_bytes;
     array_begun(guard, (size_t)count);
@@ -208,10 +212,8 @@ static const char *whole_line(coffer__guard *guard, const char *at, const char *
     return whole_leaf(guard, at, lf + 1);
 }
 
-static inline const char *whole_frame(coffer__guard *guard, const char *at, const char *end) {
+static const char *whole_other(coffer__guard *guard, const char *at, const char *end) {
     switch (*at) {
-    case '$':
-        return whole_bulk(guard, at, end);
     case '+':
     case '-':
         return whole_line(guard, at, end);
@@ -230,7 +232,7 @@ static coffer_slice take_run(coffer__guard *guard, coffer_slice *in) {
     const char *enough = in->len < RUN_BYTES ? end : in->data + RUN_BYTES;
     const char *at = in->data;
     while (at < enough) {
-        const char *behind = whole_frame(guard, at, end);
+        const char *behind = *at == '$' ? whole_bulk(guard, at, end) : whole_other(guard, at, end);
         if (behind == NULL) {
             break;
         }
@@ -433,8 +435,7 @@ static coffer_status go_on_body(coffer__guard *guard, coffer_slice *in) {
     if (status != COFFER_OK || guard->tail.len < guard->frame_bytes) {
         return status;
     }
-    const char *last = guard->tail.data + guard->frame_bytes - 2;
-    if (last[0] != '\r' || last[1] != '\n') {
+    if (!is_crlf(guard->tail.data + guard->frame_bytes - 2)) {
         return refuse(guard, COFFER_PROTO, "a bulk of %" PRIu64 " bytes is not followed by CRLF", guard->number.magnitude);
     }
     return leaf_in_tail(guard);
@@ -462,8 +463,18 @@ static void take_back(coffer__guard *guard) {
     }
 }
 
-/* A frame that was cut goes out alone, from the tail. Else a run goes out of `in`, and if it ends before RUN_BYTES the rest of `in` is the beginning
- * of a frame: it is kept at once, so that the caller's memory is not needed any more. What is wrong behind a run is said at the next call. */
+/* A frame that was cut goes out alone, from the tail. */
+static coffer_status feed_tail(coffer__guard *guard, coffer_slice *in, coffer_slice *frames) {
+    coffer_status status = go_on(guard, in);
+    if (guard->step == WHOLE) {
+        guard->lent = true;
+        *frames = coffer__buf_slice(&guard->tail);
+    }
+    return status;
+}
+
+/* Else a run goes out of `in`, and if it ends before RUN_BYTES the rest of `in` is the beginning of a frame: it is kept at once, so that the caller's
+ * memory is not needed any more. What is wrong behind a run is said at the next call. */
 coffer_status coffer__guard_feed(coffer__guard *guard, coffer_slice *in, coffer_slice *frames) {
     *frames = coffer_slice_of(NULL, 0);
     if (guard->status != COFFER_OK) {
@@ -472,18 +483,19 @@ coffer_status coffer__guard_feed(coffer__guard *guard, coffer_slice *in, coffer_
     if (guard->lent) {
         take_back(guard);
     }
-    if (guard->tail.len == 0 && in->len > 0) {
-        *frames = take_run(guard, in);
-    }
-    coffer_status status = frames->len < RUN_BYTES ? go_on(guard, in) : COFFER_OK;
-    if (frames->len > 0) {
+    if (in->len == 0) {
         return COFFER_OK;
     }
-    if (guard->step == WHOLE) {
-        guard->lent = true;
-        *frames = coffer__buf_slice(&guard->tail);
+    if (guard->tail.len == 0) {
+        *frames = take_run(guard, in);
     }
-    return status;
+    if (frames->len == 0) {
+        return feed_tail(guard, in, frames);
+    }
+    if (in->len > 0 && frames->len < RUN_BYTES) {
+        go_on(guard, in);
+    }
+    return COFFER_OK;
 }
 
 uint64_t coffer__guard_reply_count(const coffer__guard *guard) {

@@ -5,7 +5,8 @@
  *
  * What hiredis' reader lets pass (the two bytes after a bulk are skipped unseen, *2147483647 asks for 17 GB) ends here: limits are checked on the
  * declared number, before anything is allocated for it. See docs/architecture.md for the rules and their sources.
- * PROTO: malformed, or a RESP3 type (never asked for). LIMIT: larger than allowed. Both are final for the guard.
+ * PROTO: malformed, or a RESP3 type (never asked for). LIMIT: larger than allowed. Both are final for the guard. NO_MEMORY is not: nothing was
+ * lost, the call may be made again with what is left of `in`.
  */
 #ifndef COFFER_RESP_GUARD_H
 #define COFFER_RESP_GUARD_H
@@ -15,7 +16,7 @@
 typedef struct coffer__guard coffer__guard;
 
 typedef struct coffer__guard_limits {
-    size_t line_bytes;     /* 64 KiB */
+    size_t line_bytes;     /* 64 KiB, its type byte and CRLF among them; 64 bytes at least */
     size_t bulk_bytes;     /* 64 MiB; 512 MiB at most */
     size_t reply_bytes;    /* 128 MiB: one whole reply */
     size_t element_count;  /* 1 Mi: of one array, and of a reply in all */
@@ -23,6 +24,7 @@ typedef struct coffer__guard_limits {
 } coffer__guard_limits;
 #define COFFER__GUARD_LIMITS_INIT {64u << 10, 64u << 20, 128u << 20, 1u << 20, 7}
 
+/* ARG where a limit is beyond what its line above says. */
 coffer_status coffer__guard_new(coffer__guard **guard, const coffer__guard_limits *limits);
 void coffer__guard_free(coffer__guard *guard);
 

@@ -12,7 +12,8 @@ struct coffer__reader {
     redisReader *hiredis;
     size_t fed_bytes; /* since hiredis' buffer was last read to its end */
     coffer_status status; /* the first failure: final */
-    coffer__reply growing; /* the reply of which frames are still to come */
+    coffer__reply *target; /* during reader_next: the caller's reply */
+    coffer__reply growing; /* the reply of which frames are still to come; empty where there is none */
 };
 
 /* ---- replies */
@@ -86,7 +87,7 @@ static coffer__node *add_node(coffer__reply *reply, coffer__reply_type type) {
 
 /* ---- what hiredis calls
  *
- * Each adds a node to the growing reply. hiredis wants an object: the reader stands for all of them, and nobody frees it. NULL means no memory, and
+ * Each adds a node to the reply. hiredis wants an object: the reader stands for all of them, and nobody frees it. NULL means no memory, and
  * hiredis then fails with REDIS_ERR_OOM. */
 
 static coffer__reader *reader_of(const redisReadTask *task) {
@@ -95,7 +96,7 @@ static coffer__reader *reader_of(const redisReadTask *task) {
 
 static void *on_string(const redisReadTask *task, char *text, size_t len) {
     coffer__reader *reader = reader_of(task);
-    coffer__reply *reply = &reader->growing;
+    coffer__reply *reply = reader->target;
     coffer__reply_type type = COFFER__REPLY_BULK;
     if (task->type != REDIS_REPLY_STRING) {
         type = task->type == REDIS_REPLY_ERROR ? COFFER__REPLY_ERROR : COFFER__REPLY_LINE;
@@ -106,11 +107,18 @@ static void *on_string(const redisReadTask *task, char *text, size_t len) {
     }
     node->offset = reply->bytes.len;
     node->len = len;
-    return coffer__buf_append(&reply->bytes, text, len) ? reader : NULL;
+    if (len > reply->bytes.cap - reply->bytes.len) {
+        return coffer__buf_append(&reply->bytes, text, len) ? reader : NULL;
+    }
+    if (len > 0) {
+        memcpy(reply->bytes.data + reply->bytes.len, text, len);
+        reply->bytes.len += len;
+    }
+    return reader;
 }
 
 static void *add_array(const redisReadTask *task, size_t element_count) {
-    coffer__node *node = add_node(&reader_of(task)->growing, COFFER__REPLY_ARRAY);
+    coffer__node *node = add_node(reader_of(task)->target, COFFER__REPLY_ARRAY);
     if (node == NULL) {
         return NULL;
     }
@@ -119,7 +127,7 @@ static void *add_array(const redisReadTask *task, size_t element_count) {
 }
 
 static void *on_integer(const redisReadTask *task, long long integer) {
-    coffer__node *node = add_node(&reader_of(task)->growing, COFFER__REPLY_INTEGER);
+    coffer__node *node = add_node(reader_of(task)->target, COFFER__REPLY_INTEGER);
     if (node == NULL) {
         return NULL;
     }
@@ -128,7 +136,7 @@ static void *on_integer(const redisReadTask *task, long long integer) {
 }
 
 static void *on_nil(const redisReadTask *task) {
-    return add_node(&reader_of(task)->growing, COFFER__REPLY_NIL) == NULL ? NULL : reader_of(task);
+    return add_node(reader_of(task)->target, COFFER__REPLY_NIL) == NULL ? NULL : reader_of(task);
 }
 
 static void on_free(void *object) {
@@ -221,6 +229,7 @@ static void give_back(coffer__reader *reader) {
     reader->fed_bytes = 0;
 }
 
+/* Reads into the caller's reply; what is not whole yet moves to `growing`, and the next call goes on there. */
 coffer_status coffer__reader_next(coffer__reader *reader, coffer__reply *reply) {
     coffer__reply_clear(reply);
     if (reader->status != COFFER_OK) {
@@ -229,14 +238,20 @@ coffer_status coffer__reader_next(coffer__reader *reader, coffer__reply *reply) 
     if (all_read(reader)) {
         return COFFER_AGAIN;
     }
+    if (reader->growing.node_count > 0) {
+        coffer__reply_swap(reply, &reader->growing);
+    }
+    reader->target = reply;
     void *whole = NULL;
     if (redisReaderGetReply(reader->hiredis, &whole) != REDIS_OK) {
+        coffer__reply_clear(reply);
         return failed(reader);
     }
     if (whole == NULL) {
+        coffer__reply_swap(reply, &reader->growing);
+        coffer__reply_clear(reply);
         return COFFER_AGAIN;
     }
-    coffer__reply_swap(reply, &reader->growing);
     if (all_read(reader)) {
         give_back(reader);
     }
