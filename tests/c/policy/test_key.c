@@ -20,66 +20,68 @@ static void test_names(void **state) {
     assert_false(coffer__name_ok(COFFER_SLICE("a\0b")));
 }
 
+static const char *const default_good[] = {"a",
+                                           "user:42",
+                                           "{}",
+                                           "{a}{b}",
+                                           "a{b",
+                                           "%s%n",
+                                           " ",
+                                           "%41",
+                                           "#",
+                                           "\xc3\xa4",
+                                           "\xe2\x82\xac",
+                                           "\xf0\x9f\x98\x80",
+                                           "\xf4\x8f\xbf\xbf",
+                                           "\xc2\xa0",
+                                           "\xed\x9f\xbf",
+                                           "\xee\x80\x80",
+                                           "\x7e",
+                                           ":"};
+
+static const char *const default_bad[] = {
+    "",
+    "\r\n",
+    "a\nb",
+    "\t",
+    "\x1f",
+    "\x7f",
+    "\xc2\x80",
+    "\xc2\x9f", /* controls */
+    "\xff",
+    "\x80",
+    "\xc3",
+    "a\xc3",
+    "\xe2\x82",
+    "\xf0\x9f\x98",
+    "\xc3(",
+    "\xe2(\x82", /* cut, bad */
+    "\xc0\x80",
+    "\xc1\xbf",
+    "\xe0\x80\x80",
+    "\xe0\x9f\xbf",
+    "\xf0\x80\x80\x80",
+    "\xf0\x8f\xbf\xbf", /* overlong */
+    "\xed\xa0\x80",
+    "\xed\xbf\xbf",
+    "\xf4\x90\x80\x80",
+    "\xf5\x80\x80\x80",
+    "\xf8\x88\x80\x80\x80",
+    "\xfe", /* no code points */
+};
+
 static void test_default_rules(void **state) {
     (void)state;
     char long_key[251];
     memset(long_key, 'k', sizeof long_key);
     assert_int_equal(check(COFFER_KEYS_DEFAULT, coffer_slice_of(long_key, 250)), COFFER_OK);
     assert_int_equal(check(COFFER_KEYS_DEFAULT, coffer_slice_of(long_key, 251)), COFFER_KEY_INVALID);
-    static const char *const good[] = {"a",
-                                       "user:42",
-                                       "{}",
-                                       "{a}{b}",
-                                       "a{b",
-                                       "%s%n",
-                                       " ",
-                                       "%41",
-                                       "#",
-                                       "\xc3\xa4",
-                                       "\xe2\x82\xac",
-                                       "\xf0\x9f\x98\x80",
-                                       "\xf4\x8f\xbf\xbf",
-                                       "\xc2\xa0",
-                                       "\xed\x9f\xbf",
-                                       "\xee\x80\x80",
-                                       "\x7e",
-                                       ":"};
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-        assert_int_equal(check(COFFER_KEYS_DEFAULT, coffer_slice_text(good[i])), COFFER_OK);
+    for (size_t i = 0; i < sizeof default_good / sizeof default_good[0]; i++) {
+        assert_int_equal(check(COFFER_KEYS_DEFAULT, coffer_slice_text(default_good[i])), COFFER_OK);
     }
-    static const char *const bad[] = {
-        "",
-        "\r\n",
-        "a\nb",
-        "\t",
-        "\x1f",
-        "\x7f",
-        "\xc2\x80",
-        "\xc2\x9f", /* controls */
-        "\xff",
-        "\x80",
-        "\xc3",
-        "a\xc3",
-        "\xe2\x82",
-        "\xf0\x9f\x98",
-        "\xc3(",
-        "\xe2(\x82", /* cut, bad */
-        "\xc0\x80",
-        "\xc1\xbf",
-        "\xe0\x80\x80",
-        "\xe0\x9f\xbf",
-        "\xf0\x80\x80\x80",
-        "\xf0\x8f\xbf\xbf", /* overlong */
-        "\xed\xa0\x80",
-        "\xed\xbf\xbf",
-        "\xf4\x90\x80\x80",
-        "\xf5\x80\x80\x80",
-        "\xf8\x88\x80\x80\x80",
-        "\xfe", /* no code points */
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        if (check(COFFER_KEYS_DEFAULT, coffer_slice_text(bad[i])) != COFFER_KEY_INVALID) {
-            fail_msg("bad key %zu was accepted", i);
+    for (size_t i = 0; i < sizeof default_bad / sizeof default_bad[0]; i++) {
+        if (check(COFFER_KEYS_DEFAULT, coffer_slice_text(default_bad[i])) != COFFER_KEY_INVALID) {
+            fail_msg("default_bad key %zu was accepted", i);
         }
     }
     assert_int_equal(check(COFFER_KEYS_DEFAULT, COFFER_SLICE("a\0b")), COFFER_KEY_INVALID);

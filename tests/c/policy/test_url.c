@@ -87,80 +87,81 @@ static void test_a_new_url_forgets_the_old_server_only(void **state) {
     coffer_options_free(options);
 }
 
+static const struct {
+    const char *url, *words;
+    coffer_status status;
+} refused_urls[] = {
+    {"", "must begin with mem://", COFFER_OPTION},
+    {"cache:6379", "must begin with", COFFER_OPTION},
+    {"u:hunter2@cache:6379", "must begin with", COFFER_OPTION},
+    {"http://u:hunter2@cache", "must begin with", COFFER_OPTION},
+    {"hunter2://cache", "must begin with", COFFER_OPTION},
+    {"redis:cache", "must begin with", COFFER_OPTION},
+    {"redis:/cache", "must begin with", COFFER_OPTION},
+    {"mem:", "must begin with", COFFER_OPTION},
+    {"mem://cache", "mem:// has no", COFFER_OPTION},
+    {"mem:///5", "mem:// has no", COFFER_OPTION},
+    {"mem://:hunter2@", "mem:// has no", COFFER_OPTION},
+    {"redis+sentinel://:hunter2@a:26379,b:26379/main", "later version", COFFER_UNSUPPORTED},
+    {"redis+cluster://:hunter2@a:7000", "later version", COFFER_UNSUPPORTED},
+    {"redis://u:hunter2@cache:0", "the port of the URL cannot be accepted: it must be a number from 1 to 65535", COFFER_OPTION},
+    {"redis://cache:70000", "1 to 65535", COFFER_OPTION},
+    {"redis://:hunter2", "1 to 65535", COFFER_OPTION},
+    {"redis://user:hunter2", "1 to 65535", COFFER_OPTION},
+    {"redis://:x/hunter2@cache", "%2F", COFFER_OPTION},
+    {"redis://:x?hunter2@cache", "%3F", COFFER_OPTION},
+    {"redis://:x?ttl=hunter2@cache", "%40", COFFER_OPTION},
+    {"redis://:x#hunter2@cache", "%23", COFFER_OPTION},
+    {"redis://cache/0#hunter2", "%23", COFFER_OPTION},
+    {"redis://:hunter2%zz@cache", "the password of the URL cannot be accepted: a '%'", COFFER_OPTION},
+    {"redis://:hunter2%4@cache", "two hexadecimal digits", COFFER_OPTION},
+    {"redis://:hunter2%@cache", "two hexadecimal digits", COFFER_OPTION},
+    {"redis://:hunter2%00@cache", "the password of the URL", COFFER_OPTION},
+    {"redis://:hunter2%0a@cache", "control", COFFER_OPTION},
+    {"redis://:hunter2\n@cache", "control", COFFER_OPTION},
+    {"redis://:hunter2 @cache", "blanks", COFFER_OPTION},
+    {"redis://ca%00che", "the host of the URL", COFFER_OPTION},
+    {"redis://ca%2Fche", "the host of the URL", COFFER_OPTION},
+    {"redis://::1", "IPv6", COFFER_OPTION},
+    {"redis://::1:6379/0", "IPv6", COFFER_OPTION},
+    {"redis://[::1", "IPv6", COFFER_OPTION},
+    {"redis://[cache]", "IPv6", COFFER_OPTION},
+    {"redis://[::1]x", "IPv6", COFFER_OPTION},
+    {"redis://cache/x", "the database, behind the '/', of the URL", COFFER_OPTION},
+    {"redis://cache/-1", "the database", COFFER_OPTION},
+    {"redis://cache/65536", "from 0 to 65535", COFFER_OPTION},
+    {"redis://cache/1/2", "the database", COFFER_OPTION},
+    {"redis://cache?tll=5m", "no option 'tll' for a parameter of the URL: did you mean 'ttl'?", COFFER_OPTION},
+    {"redis://cache?url=mem://", "no option 'url'", COFFER_OPTION},
+    {"redis://cache?pasword=hunter2", "did you mean 'password'?", COFFER_OPTION},
+    {"redis://cache?password=hunter2%0A", "the parameter 'password' of the URL cannot be '***'", COFFER_OPTION},
+    {"redis://u:hunter2@cache?ttl=0", "the parameter 'ttl' of the URL cannot be '0': it must be longer than 0", COFFER_OPTION},
+    {"redis://cache?ttl", "name=value", COFFER_OPTION},
+    {"redis://cache?=5", "name=value", COFFER_OPTION},
+    {"redis://cache?ttl=", "cannot be ''", COFFER_OPTION},
+    {"redis://cache?ttl=5%6", "two hexadecimal digits", COFFER_OPTION},
+    {"redis://cache?ttl=5m%00", "the parameter 'ttl'", COFFER_OPTION},
+    {"unix://run/redis.sock", "unix:///run/redis.sock", COFFER_OPTION},
+    {"unix://", "path of the socket is missing", COFFER_OPTION},
+    {"unix:///", "path of the socket is missing", COFFER_OPTION},
+    {"unix://:hunter2/x@/run/r.sock", "no host", COFFER_OPTION},
+    {"unix://u:hunter2@host/run/r.sock", "no host", COFFER_OPTION},
+};
+
 /* Each is refused with words that help, leaves the options as they were, and never shows "hunter2", which stands for a part of a password. */
 static void test_refused(void **state) {
     (void)state;
-    static const struct {
-        const char *url, *words;
-        coffer_status status;
-    } examples[] = {
-        {"", "must begin with mem://", COFFER_OPTION},
-        {"cache:6379", "must begin with", COFFER_OPTION},
-        {"u:hunter2@cache:6379", "must begin with", COFFER_OPTION},
-        {"http://u:hunter2@cache", "must begin with", COFFER_OPTION},
-        {"hunter2://cache", "must begin with", COFFER_OPTION},
-        {"redis:cache", "must begin with", COFFER_OPTION},
-        {"redis:/cache", "must begin with", COFFER_OPTION},
-        {"mem:", "must begin with", COFFER_OPTION},
-        {"mem://cache", "mem:// has no", COFFER_OPTION},
-        {"mem:///5", "mem:// has no", COFFER_OPTION},
-        {"mem://:hunter2@", "mem:// has no", COFFER_OPTION},
-        {"redis+sentinel://:hunter2@a:26379,b:26379/main", "later version", COFFER_UNSUPPORTED},
-        {"redis+cluster://:hunter2@a:7000", "later version", COFFER_UNSUPPORTED},
-        {"redis://u:hunter2@cache:0", "the port of the URL cannot be accepted: it must be a number from 1 to 65535", COFFER_OPTION},
-        {"redis://cache:70000", "1 to 65535", COFFER_OPTION},
-        {"redis://:hunter2", "1 to 65535", COFFER_OPTION},
-        {"redis://user:hunter2", "1 to 65535", COFFER_OPTION},
-        {"redis://:x/hunter2@cache", "%2F", COFFER_OPTION},
-        {"redis://:x?hunter2@cache", "%3F", COFFER_OPTION},
-        {"redis://:x?ttl=hunter2@cache", "%40", COFFER_OPTION},
-        {"redis://:x#hunter2@cache", "%23", COFFER_OPTION},
-        {"redis://cache/0#hunter2", "%23", COFFER_OPTION},
-        {"redis://:hunter2%zz@cache", "the password of the URL cannot be accepted: a '%'", COFFER_OPTION},
-        {"redis://:hunter2%4@cache", "two hexadecimal digits", COFFER_OPTION},
-        {"redis://:hunter2%@cache", "two hexadecimal digits", COFFER_OPTION},
-        {"redis://:hunter2%00@cache", "the password of the URL", COFFER_OPTION},
-        {"redis://:hunter2%0a@cache", "control", COFFER_OPTION},
-        {"redis://:hunter2\n@cache", "control", COFFER_OPTION},
-        {"redis://:hunter2 @cache", "blanks", COFFER_OPTION},
-        {"redis://ca%00che", "the host of the URL", COFFER_OPTION},
-        {"redis://ca%2Fche", "the host of the URL", COFFER_OPTION},
-        {"redis://::1", "IPv6", COFFER_OPTION},
-        {"redis://::1:6379/0", "IPv6", COFFER_OPTION},
-        {"redis://[::1", "IPv6", COFFER_OPTION},
-        {"redis://[cache]", "IPv6", COFFER_OPTION},
-        {"redis://[::1]x", "IPv6", COFFER_OPTION},
-        {"redis://cache/x", "the database, behind the '/', of the URL", COFFER_OPTION},
-        {"redis://cache/-1", "the database", COFFER_OPTION},
-        {"redis://cache/65536", "from 0 to 65535", COFFER_OPTION},
-        {"redis://cache/1/2", "the database", COFFER_OPTION},
-        {"redis://cache?tll=5m", "no option 'tll' for a parameter of the URL: did you mean 'ttl'?", COFFER_OPTION},
-        {"redis://cache?url=mem://", "no option 'url'", COFFER_OPTION},
-        {"redis://cache?pasword=hunter2", "did you mean 'password'?", COFFER_OPTION},
-        {"redis://cache?password=hunter2%0A", "the parameter 'password' of the URL cannot be '***'", COFFER_OPTION},
-        {"redis://u:hunter2@cache?ttl=0", "the parameter 'ttl' of the URL cannot be '0': it must be longer than 0", COFFER_OPTION},
-        {"redis://cache?ttl", "name=value", COFFER_OPTION},
-        {"redis://cache?=5", "name=value", COFFER_OPTION},
-        {"redis://cache?ttl=", "cannot be ''", COFFER_OPTION},
-        {"redis://cache?ttl=5%6", "two hexadecimal digits", COFFER_OPTION},
-        {"redis://cache?ttl=5m%00", "the parameter 'ttl'", COFFER_OPTION},
-        {"unix://run/redis.sock", "unix:///run/redis.sock", COFFER_OPTION},
-        {"unix://", "path of the socket is missing", COFFER_OPTION},
-        {"unix:///", "path of the socket is missing", COFFER_OPTION},
-        {"unix://:hunter2/x@/run/r.sock", "no host", COFFER_OPTION},
-        {"unix://u:hunter2@host/run/r.sock", "no host", COFFER_OPTION},
-    };
-    for (size_t i = 0; i < sizeof examples / sizeof examples[0]; i++) {
+    for (size_t i = 0; i < sizeof refused_urls / sizeof refused_urls[0]; i++) {
         coffer_options *options = coffer_options_new();
         assert_int_equal(set_url(options, "redis://a:b@before:1/2?prefix=p", NULL), COFFER_OK);
         char *before = all_options(options);
         coffer_error error = {COFFER_OK, ""};
-        coffer_status status = set_url(options, examples[i].url, &error);
-        if (status != examples[i].status) {
-            fail_msg("%s gave %s", examples[i].url, coffer_status_name(status));
+        coffer_status status = set_url(options, refused_urls[i].url, &error);
+        if (status != refused_urls[i].status) {
+            fail_msg("%s gave %s", refused_urls[i].url, coffer_status_name(status));
         }
         assert_int_equal(error.status, status);
-        assert_has(error.text, examples[i].words);
+        assert_has(error.text, refused_urls[i].words);
         assert_has_not(error.text, "hunter2");
         char *after = all_options(options);
         assert_string_equal(before, after);
