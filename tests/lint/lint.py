@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The layering rules and the budgets of this project, checked on the text of the files.
 
     python3 tests/lint/lint.py [ROOT]        prints `file:line: what is wrong`, exit status 1 if there is anything

@@ -41,12 +41,16 @@ COFFER_API void coffer_close(coffer_cache *cache);
 
 COFFER_API const coffer_options *coffer_cache_options(const coffer_cache *cache); /* lent until it is closed */
 
-COFFER_API coffer_status coffer_get(coffer_cache *cache, coffer_slice key, const coffer_read_options *options, coffer_value *value, coffer_error *error);
+COFFER_API coffer_status coffer_get(coffer_cache *cache, coffer_slice key, const coffer_read_options *options, coffer_value *value,
+                                    coffer_error *error);
 COFFER_API void coffer_value_clear(coffer_value *value); /* frees what a read lent; harmless on a cleared or zeroed value */
 
-COFFER_API coffer_status coffer_set(coffer_cache *cache, coffer_slice key, coffer_slice value, const coffer_write_options *options, coffer_error *error);
-COFFER_API coffer_status coffer_add(coffer_cache *cache, coffer_slice key, coffer_slice value, const coffer_write_options *options, coffer_error *error);
-COFFER_API coffer_status coffer_replace(coffer_cache *cache, coffer_slice key, coffer_slice value, const coffer_write_options *options, coffer_error *error);
+COFFER_API coffer_status coffer_set(coffer_cache *cache, coffer_slice key, coffer_slice value, const coffer_write_options *options,
+                                    coffer_error *error);
+COFFER_API coffer_status coffer_add(coffer_cache *cache, coffer_slice key, coffer_slice value, const coffer_write_options *options,
+                                    coffer_error *error);
+COFFER_API coffer_status coffer_replace(coffer_cache *cache, coffer_slice key, coffer_slice value, const coffer_write_options *options,
+                                        coffer_error *error);
 COFFER_API coffer_status coffer_compare_and_set(coffer_cache *cache, coffer_slice key, uint64_t entry_id, coffer_slice value,
                                                 const coffer_write_options *options, coffer_error *error);
 COFFER_API coffer_status coffer_delete(coffer_cache *cache, coffer_slice key, coffer_error *error);
@@ -64,7 +68,8 @@ COFFER_API coffer_status coffer_reset_counter(coffer_cache *cache, coffer_slice 
 COFFER_API coffer_status coffer_get_many(coffer_cache *cache, const coffer_slice *keys, size_t count, const coffer_read_options *options,
                                          coffer_value *values, coffer_status *statuses, coffer_error *error);
 COFFER_API void coffer_values_clear(coffer_value *values, size_t count);
-COFFER_API coffer_status coffer_set_many(coffer_cache *cache, const coffer_item *items, size_t count, const coffer_write_options *options, coffer_error *error);
+COFFER_API coffer_status coffer_set_many(coffer_cache *cache, const coffer_item *items, size_t count, const coffer_write_options *options,
+                                         coffer_error *error);
 COFFER_API coffer_status coffer_delete_many(coffer_cache *cache, const coffer_slice *keys, size_t count, size_t *deleted_count, coffer_error *error);
 
 /* Cache-aside in one call: the value, or what the loader gives, stored for the next. However many threads ask for a key at once, one loader runs.

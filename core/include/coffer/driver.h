@@ -81,6 +81,7 @@ COFFER_API const coffer_options *coffer_namespace_options(const coffer_namespace
  * Each makes an op that has done nothing yet. Keys are copied. Values (of set and its kin) are lent and must stay until the op is freed.
  * A refused argument is found at the first coffer_op_next (COFFER_KEY_INVALID, COFFER_TOO_LARGE, COFFER_ARG); COFFER_NO_MEMORY here.
  * Options may be NULL. What each answers: */
+/* clang-format off */
 
 COFFER_API coffer_status coffer_op_get(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options);
     /* OK or STALE with a value; MISS */
@@ -119,6 +120,7 @@ COFFER_API coffer_status coffer_op_get_or_load(coffer_op **op, coffer_namespace 
     /* WANT_LOAD where the loader has to run; then OK or STALE with a value, MISS (source NEGATIVE) for an absence, or LOAD_FAILED */
 COFFER_API coffer_status coffer_op_ping(coffer_op **op, coffer_namespace *ns, const coffer_read_options *options);
     /* OK where the server answered anything well formed; mem:// always */
+/* clang-format on */
 
 /* The op whose loader is running while this one is made, so that a load of X inside X's own loader is refused (LOAD_RECURSIVE)
  * instead of waiting for itself. `parent` must outlive `op`. */
@@ -128,13 +130,13 @@ COFFER_API void coffer_op_set_parent(coffer_op *op, const coffer_op *parent);
 
 typedef enum coffer_want {
     COFFER_WANT_DONE = 0,
-    COFFER_WANT_CALL,   /* action.call has to go to action.endpoint */
-    COFFER_WANT_REPLY,  /* nothing to do before a reply comes */
-    COFFER_WANT_SLEEP,  /* until action.wake_at_ms */
-    COFFER_WANT_WAIT,   /* until the wake hook names the waiter, or the deadline */
-    COFFER_WANT_LOAD,   /* run the loader for action.key */
+    COFFER_WANT_CALL, /* action.call has to go to action.endpoint */
+    COFFER_WANT_REPLY, /* nothing to do before a reply comes */
+    COFFER_WANT_SLEEP, /* until action.wake_at_ms */
+    COFFER_WANT_WAIT, /* until the wake hook names the waiter, or the deadline */
+    COFFER_WANT_LOAD, /* run the loader for action.key */
     COFFER_WANT_SECRET, /* reserved: ask the caller's function for a credential or key */
-    COFFER_WANT_TAKE    /* reserved: hand a page of a scan to the caller */
+    COFFER_WANT_TAKE /* reserved: hand a page of a scan to the caller */
 } coffer_want;
 
 /* Where a server is. `path` not empty: a unix socket; else host and port. Lent by the client. */
@@ -153,7 +155,7 @@ typedef struct coffer_action {
     coffer_call *call;
     const coffer_endpoint *endpoint;
     uint64_t wake_at_ms;
-    coffer_slice key;   /* the caller's key, lent until the op is freed */
+    coffer_slice key; /* the caller's key, lent until the op is freed */
 } coffer_action;
 
 /* What to do next. `now_ms` never goes back. `action` is filled as the answer says. */
@@ -166,13 +168,13 @@ COFFER_API void coffer_op_supply(coffer_op *op, coffer_slice value, const coffer
 /* The loader failed (LOAD_FAILED) or will not run (INTERRUPTED: another waiter's loader goes on in its place). Call coffer_op_next then. */
 COFFER_API void coffer_op_abort(coffer_op *op, coffer_status why);
 
-COFFER_API coffer_status coffer_op_status(const coffer_op *op);          /* once DONE */
-COFFER_API const coffer_value *coffer_op_value(const coffer_op *op);     /* lent until the op is freed; never NULL */
+COFFER_API coffer_status coffer_op_status(const coffer_op *op); /* once DONE */
+COFFER_API const coffer_value *coffer_op_value(const coffer_op *op); /* lent until the op is freed; never NULL */
 COFFER_API int64_t coffer_op_integer(const coffer_op *op);
-COFFER_API size_t coffer_op_count(const coffer_op *op);                  /* of get_many, set_many */
+COFFER_API size_t coffer_op_count(const coffer_op *op); /* of get_many, set_many */
 COFFER_API coffer_status coffer_op_item(const coffer_op *op, size_t index, coffer_value *value); /* that item's own status; value may be NULL */
-COFFER_API const char *coffer_op_message(const coffer_op *op);           /* a sentence for a person; "" where all is well; lives on the op */
-COFFER_API uint64_t coffer_op_deadline_ms(const coffer_op *op);          /* UINT64_MAX before the first coffer_op_next */
+COFFER_API const char *coffer_op_message(const coffer_op *op); /* a sentence for a person; "" where all is well; lives on the op */
+COFFER_API uint64_t coffer_op_deadline_ms(const coffer_op *op); /* UINT64_MAX before the first coffer_op_next */
 
 /* What the op is doing, for logs: "get_or_load users:42 step=fill waiting=reply". Returns the whole length; writes at most cap bytes. */
 COFFER_API size_t coffer_op_describe(const coffer_op *op, char *out, size_t cap);
@@ -184,7 +186,7 @@ COFFER_API void coffer_op_free(coffer_op *op);
  * `data` comes back from coffer_waiter_data and goes to the wake hook. */
 COFFER_API coffer_status coffer_waiter_new(coffer_waiter **waiter, void *data);
 COFFER_API void *coffer_waiter_data(const coffer_waiter *waiter);
-COFFER_API void coffer_waiter_free(coffer_waiter *waiter);               /* drops one reference; takes NULL */
+COFFER_API void coffer_waiter_free(coffer_waiter *waiter); /* drops one reference; takes NULL */
 COFFER_API void coffer_op_set_waiter(coffer_op *op, coffer_waiter *waiter); /* the op takes a reference of its own; before the first next */
 
 /* ---- conns and calls ----------------------------------------------------------------------------------------- */
@@ -192,7 +194,7 @@ COFFER_API void coffer_op_set_waiter(coffer_op *op, coffer_waiter *waiter); /* t
 /* A conn's handshake (HELLO 2 with AUTH and name, or AUTH and SELECT on old servers) is its first output; calls are kept back until it succeeded.
  * Takes a reference of the client. NO_MEMORY. */
 COFFER_API coffer_status coffer_conn_new(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, uint64_t now_ms);
-COFFER_API void coffer_conn_free(coffer_conn *conn);                     /* fails what is in flight (coffer_conn_fail with CLOSED); takes NULL */
+COFFER_API void coffer_conn_free(coffer_conn *conn); /* fails what is in flight (coffer_conn_fail with CLOSED); takes NULL */
 
 /* Puts the call into the conn. On failure (conn failed, no memory) the call is as it was: fail it or send it elsewhere. */
 COFFER_API coffer_status coffer_call_send(coffer_call *call, coffer_conn *conn);
@@ -200,8 +202,9 @@ COFFER_API coffer_status coffer_call_send(coffer_call *call, coffer_conn *conn);
 /* No conn could be had for this call, which was not sent. `detail` (may be NULL) says more: "Connection refused". */
 COFFER_API void coffer_call_fail(coffer_call *call, coffer_status why, const char *detail);
 
-COFFER_API coffer_slice coffer_conn_output(const coffer_conn *conn);     /* lent until the next call on this conn */
-COFFER_API void coffer_conn_sent(coffer_conn *conn, size_t sent_bytes);  /* these were given to the kernel (before it is known how many: all of them may have been) */
+COFFER_API coffer_slice coffer_conn_output(const coffer_conn *conn); /* lent until the next call on this conn */
+/* These were given to the kernel (before it is known how many: all of them may have been). */
+COFFER_API void coffer_conn_sent(coffer_conn *conn, size_t sent_bytes);
 
 /* Bytes that came. An error is fatal to the conn: everything in flight has failed. The bytes are not kept. */
 COFFER_API coffer_status coffer_conn_feed(coffer_conn *conn, coffer_slice in, uint64_t now_ms);
@@ -209,11 +212,11 @@ COFFER_API coffer_status coffer_conn_feed(coffer_conn *conn, coffer_slice in, ui
 /* A waiter with a completed call; the reference is the caller's now. NULL when there are no more. */
 COFFER_API coffer_waiter *coffer_conn_pop_ready(coffer_conn *conn);
 
-COFFER_API bool coffer_conn_idle(const coffer_conn *conn);               /* ready, nothing due, nothing buffered: may be pooled */
-COFFER_API bool coffer_conn_ready(const coffer_conn *conn);              /* the handshake has succeeded */
-COFFER_API size_t coffer_conn_due(const coffer_conn *conn);              /* replies still to come, tombstones included */
-COFFER_API coffer_status coffer_conn_status(const coffer_conn *conn);    /* OK, or why it failed */
-COFFER_API const char *coffer_conn_message(const coffer_conn *conn);     /* the same in words, "" while all is well */
+COFFER_API bool coffer_conn_idle(const coffer_conn *conn); /* ready, nothing due, nothing buffered: may be pooled */
+COFFER_API bool coffer_conn_ready(const coffer_conn *conn); /* the handshake has succeeded */
+COFFER_API size_t coffer_conn_due(const coffer_conn *conn); /* replies still to come, tombstones included */
+COFFER_API coffer_status coffer_conn_status(const coffer_conn *conn); /* OK, or why it failed */
+COFFER_API const char *coffer_conn_message(const coffer_conn *conn); /* the same in words, "" while all is well */
 
 /* The socket broke, or the driver gives the conn up. What may have reached the server and is not a read fails with MAYBE_APPLIED,
  * what was never sent with NOT_SENT, the rest with `why`. Sticky; the first reason stays. */

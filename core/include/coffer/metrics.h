@@ -42,7 +42,7 @@ typedef enum coffer_operation {
 #define COFFER_OPERATION_ENUM(name, text) COFFER_OPERATION_##name,
     COFFER_OPERATION_MAP(COFFER_OPERATION_ENUM)
 #undef COFFER_OPERATION_ENUM
-    COFFER_OPERATION_COUNT
+        COFFER_OPERATION_COUNT
 } coffer_operation;
 
 /* "get_or_load". Static; "unknown" outside the table. */
@@ -64,11 +64,11 @@ typedef struct coffer_latency {
 
 /* What mem:// holds; all 0 elsewhere. */
 typedef struct coffer_store_stats {
-    uint64_t memory_bytes;      /* fixed at the start */
-    uint64_t used_bytes;        /* by live entries, their keys and headers */
+    uint64_t memory_bytes; /* fixed at the start */
+    uint64_t used_bytes; /* by live entries, their keys and headers */
     uint64_t entries;
-    uint64_t evictions;         /* entries that made room for others */
-    uint64_t expirations;       /* entries dropped because their time had passed */
+    uint64_t evictions; /* entries that made room for others */
+    uint64_t expirations; /* entries dropped because their time had passed */
 } coffer_store_stats;
 
 typedef struct coffer_metrics {

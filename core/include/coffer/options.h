@@ -114,9 +114,9 @@ COFFER_API size_t coffer_options_get(const coffer_options *options, const char *
 /* The table, for `--help` and the bindings: row `index`, or false behind the last. All static. */
 typedef struct coffer_option_info {
     const char *name;
-    const char *kind;           /* "TEXT", "TIME" ... */
+    const char *kind; /* "TEXT", "TIME" ... */
     const char *default_text;
-    const char *environment;    /* besides COFFER_<NAME> */
+    const char *environment; /* besides COFFER_<NAME> */
     const char *help;
     bool per_namespace;
     bool secret;

@@ -50,11 +50,11 @@ static inline bool coffer_slice_equal(coffer_slice a, coffer_slice b) {
 /* A time to live that never ends. It has to be said: 0 and negative numbers are refused. */
 #define COFFER_TTL_FOREVER UINT64_MAX
 
-typedef struct coffer_options coffer_options;     /* options.h */
-typedef struct coffer_cache coffer_cache;         /* cache.h */
-typedef struct coffer_client coffer_client;       /* driver.h */
+typedef struct coffer_options coffer_options; /* options.h */
+typedef struct coffer_cache coffer_cache; /* cache.h */
+typedef struct coffer_client coffer_client; /* driver.h */
 typedef struct coffer_namespace coffer_namespace; /* driver.h */
-typedef struct coffer_op coffer_op;               /* driver.h */
+typedef struct coffer_op coffer_op; /* driver.h */
 
 #ifdef __cplusplus
 }

@@ -11,14 +11,14 @@ typedef enum coffer__counter {
 #define COFFER__COUNTER_ENUM(field, help) COFFER__COUNT_##field,
     COFFER_COUNTER_MAP(COFFER__COUNTER_ENUM)
 #undef COFFER__COUNTER_ENUM
-    COFFER__COUNTER_COUNT
+        COFFER__COUNTER_COUNT
 } coffer__counter;
 
 coffer_status coffer__observer_new(coffer__observer **observer);
 void coffer__observer_free(coffer__observer *observer);
 
 void coffer__count(coffer__observer *observer, coffer__counter counter, uint64_t add);
-void coffer__count_refusal(coffer__observer *observer, coffer_status status);      /* of an entry */
+void coffer__count_refusal(coffer__observer *observer, coffer_status status); /* of an entry */
 void coffer__count_operation(coffer__observer *observer, coffer_operation operation); /* how many were done */
 void coffer__record_latency(coffer__observer *observer, coffer_operation operation, uint64_t elapsed_us);
 

@@ -20,7 +20,7 @@ struct coffer_options {
 #undef COFFER__OPTION_FIELD
     /* from the URL's scheme */
     bool local; /* mem:// */
-    bool tls;   /* rediss:// */
+    bool tls; /* rediss:// */
 };
 
 #endif

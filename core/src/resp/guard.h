@@ -16,13 +16,14 @@
 typedef struct coffer__guard coffer__guard;
 
 typedef struct coffer__guard_limits {
-    size_t line_bytes;     /* 64 KiB, its type byte and CRLF among them; 64 bytes at least */
-    size_t bulk_bytes;     /* 64 MiB; 512 MiB at most */
-    size_t reply_bytes;    /* 128 MiB: one whole reply */
-    size_t element_count;  /* 1 Mi: of one array, and of a reply in all */
-    unsigned depth;        /* 7 nested arrays at most */
+    size_t line_bytes; /* 64 KiB, its type byte and CRLF among them; 64 bytes at least */
+    size_t bulk_bytes; /* 64 MiB; 512 MiB at most */
+    size_t reply_bytes; /* 128 MiB: one whole reply */
+    size_t element_count; /* 1 Mi: of one array, and of a reply in all */
+    unsigned depth; /* 7 nested arrays at most */
 } coffer__guard_limits;
-#define COFFER__GUARD_LIMITS_INIT {64u << 10, 64u << 20, 128u << 20, 1u << 20, 7}
+#define COFFER__GUARD_LIMITS_INIT                                                                                                                    \
+    { 64u << 10, 64u << 20, 128u << 20, 1u << 20, 7 }
 
 /* ARG where a limit is beyond what its line above says. */
 coffer_status coffer__guard_new(coffer__guard **guard, const coffer__guard_limits *limits);

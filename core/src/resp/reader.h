@@ -23,9 +23,9 @@ typedef enum coffer__reply_type {
 
 typedef struct coffer__node {
     coffer__reply_type type;
-    int64_t integer;   /* INTEGER */
-    size_t offset;     /* BULK, LINE, ERROR: where in `bytes` */
-    size_t len;        /* the same: how many; ARRAY: how many elements */
+    int64_t integer; /* INTEGER */
+    size_t offset; /* BULK, LINE, ERROR: where in `bytes` */
+    size_t len; /* the same: how many; ARRAY: how many elements */
 } coffer__node;
 
 /* A reply and the memory it lives in, which is used again for the next one. Zeroed: an empty one. */
@@ -36,11 +36,11 @@ typedef struct coffer__reply {
     coffer__buf bytes;
 } coffer__reply;
 
-void coffer__reply_clear(coffer__reply *reply);                       /* no nodes; keeps up to 16 KiB of memory */
+void coffer__reply_clear(coffer__reply *reply); /* no nodes; keeps up to 16 KiB of memory */
 void coffer__reply_free(coffer__reply *reply);
 void coffer__reply_swap(coffer__reply *a, coffer__reply *b);
 coffer_slice coffer__reply_text(const coffer__reply *reply, size_t node); /* BULK, LINE, ERROR: its bytes, else empty */
-size_t coffer__reply_after(const coffer__reply *reply, size_t node);  /* index of the node behind this one and all its elements */
+size_t coffer__reply_after(const coffer__reply *reply, size_t node); /* index of the node behind this one and all its elements */
 
 typedef struct coffer__reader coffer__reader;
 
