@@ -100,14 +100,17 @@ COFFER_API void coffer_options_free(coffer_options *options); /* wipes secrets; 
 COFFER_API coffer_status coffer_options_set(coffer_options *options, const char *name, coffer_slice value, coffer_error *error);
 
 /* A URL, whose parameters are options: mem://?memory=16MiB, redis://user:password@host:port/db?prefix=prod, unix:///run/redis.sock?db=1.
- * Atomic as coffer_options_set is. User, password and parameters are percent-decoded. */
+ * Atomic as coffer_options_set is. User, password, path and parameters are percent-decoded. Host, port, path, user, password and database of
+ * an earlier URL are forgotten. UNSUPPORTED for redis+sentinel:// and redis+cluster://. No error shows the password. */
 COFFER_API coffer_status coffer_options_set_url(coffer_options *options, coffer_slice url, coffer_error *error);
 
-/* Reads COFFER_<NAME> and the usual names (see the table) through `lookup`, or getenv where it is NULL. Nothing else in coffer reads the environment. */
+/* Reads COFFER_<NAME> and the usual names (see the table) through `lookup`, or getenv where it is NULL; the URL first, then the others.
+ * An empty variable counts as not set. Errors name the variable, and nothing was changed then. Nothing else in coffer reads the environment. */
 typedef const char *(*coffer_lookup_fn)(void *user_data, const char *name);
 COFFER_API coffer_status coffer_options_from_environment(coffer_options *options, coffer_lookup_fn lookup, void *user_data, coffer_error *error);
 
-/* What the option is now, as text that coffer_options_set would accept; a SECRET is "***" where one is set. Writes at most `cap` bytes with the
+/* What the option is now, as text that coffer_options_set would accept; a SECRET is "***" where one is set, and `url` is
+ * what host, port, path, username, password (***) and db stand for. Writes at most `cap` bytes with the
  * terminator, returns the whole length, 0 for an unknown name. */
 COFFER_API size_t coffer_options_get(const coffer_options *options, const char *name, char *out, size_t cap);
 
