@@ -1,0 +1,189 @@
+"""@cache.cached: functions and methods that remember what they returned."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import string
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar, overload
+
+from coffer._errors import ArgumentError, ValueTypeError
+from coffer._values import ABSENT, Duration, Key, escape
+
+if TYPE_CHECKING:
+    from coffer._cache import Cache
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+S = TypeVar("S")
+T = TypeVar("T")
+
+KeySpec: TypeAlias = str | Callable[..., Key]
+
+_LONGEST_KEY_BYTES = 250  # semantics.md, Names: the default rules of a key
+
+
+def decorator(
+    cache: Cache, ttl: Duration | None, key: KeySpec | None, timeout: Duration | None
+) -> Callable[[Callable[P, T]], CachedFunction[P, T]]:
+    """What Cache.cached returns."""
+    if callable(ttl):
+        raise ValueTypeError("write @cache.cached(), with the parentheses", "ARG")
+
+    def decorate(function: Callable[P, T]) -> CachedFunction[P, T]:
+        return CachedFunction(cache, function, ttl, key, timeout)
+
+    return decorate
+
+
+class CachedFunction(Generic[P, T]):
+    """A function behind a cache. Call it as the function; `key`, `invalidate` and `refresh` take the same arguments."""
+
+    def __init__(self, cache: Cache, function: Callable[P, T], ttl: Duration | None, key: KeySpec | None, timeout: Duration | None) -> None:
+        _refuse_coroutines(function)
+        functools.update_wrapper(self, function)
+        self.__wrapped__ = function
+        self._cache = cache
+        self._ttl = ttl
+        self._timeout = timeout
+        self._keys = _KeyMaker(function, key)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        load = functools.partial(self.__wrapped__, *args, **kwargs)
+        key = self._keys.key(args, kwargs)
+        return self._cache.get_or_load(key, load, self._ttl, timeout=self._timeout)  # type: ignore[return-value]
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
+        """The key under which the result for these arguments is remembered."""
+        return self._keys.key(args, kwargs)
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Forgets the result for these arguments. Whether one was remembered."""
+        return self._cache.delete(self._keys.key(args, kwargs), timeout=self._timeout)
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs the function now, stores what it returns and returns it."""
+        value = self.__wrapped__(*args, **kwargs)
+        stored = ABSENT if value is None else value
+        self._cache.set(self._keys.key(args, kwargs), stored, self._ttl, timeout=self._timeout)
+        return value
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._keys.leave_out_first()
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> CachedFunction[P, T]: ...
+    @overload
+    def __get__(self: CachedFunction[Concatenate[S, Q], T], instance: S, owner: type | None = None) -> CachedMethod[Q, T]: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else CachedMethod(self, instance)
+
+
+class CachedMethod(Generic[Q, T]):
+    """A cached function bound to its object, which is not part of the key."""
+
+    def __init__(self, function: CachedFunction[Any, T], instance: object) -> None:
+        functools.update_wrapper(self, function.__wrapped__)
+        self._function = function
+        self._instance = instance
+
+    def __call__(self, *args: Q.args, **kwargs: Q.kwargs) -> T:
+        return self._function(self._instance, *args, **kwargs)
+
+    def key(self, *args: Q.args, **kwargs: Q.kwargs) -> Key:
+        """The key under which the result for these arguments is remembered."""
+        return self._function.key(self._instance, *args, **kwargs)
+
+    def invalidate(self, *args: Q.args, **kwargs: Q.kwargs) -> bool:
+        """Forgets the result for these arguments. Whether one was remembered."""
+        return self._function.invalidate(self._instance, *args, **kwargs)
+
+    def refresh(self, *args: Q.args, **kwargs: Q.kwargs) -> T:
+        """Runs the method now, stores what it returns and returns it."""
+        return self._function.refresh(self._instance, *args, **kwargs)
+
+
+def _refuse_coroutines(function: object) -> None:
+    if not callable(function):
+        raise ValueTypeError("only functions and methods can be cached", "ARG")
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise ValueTypeError("a coroutine function cannot be cached yet: asyncio comes with a later version", "ARG")
+    if inspect.isgeneratorfunction(function):
+        raise ValueTypeError("a generator function cannot be cached: it returns a generator, not a value", "ARG")
+
+
+class _KeyMaker:
+    """From a call's arguments to its key."""
+
+    def __init__(self, function: Callable[..., Any], key: KeySpec | None) -> None:
+        self._signature = inspect.signature(function)
+        names = list(self._signature.parameters)
+        self._first = names[0] if names else None
+        self._is_first_left_out = self._first in ("self", "cls")
+        self._name = f"{function.__module__}.{function.__qualname__}"
+        self._given = key
+        self._template = _Template(key, names) if isinstance(key, str) else None
+
+    def leave_out_first(self) -> None:
+        """It turned out to be a method."""
+        self._is_first_left_out = True
+
+    def key(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Key:
+        if self._given is not None and not isinstance(self._given, str):
+            return self._given(*(args[1:] if self._is_first_left_out else args), **kwargs)
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        if self._template is not None:
+            return self._template.fill(bound.arguments)
+        values = [value for name, value in bound.arguments.items() if not (self._is_first_left_out and name == self._first)]
+        return _fitting(self._name, ":".join([escape(self._name), *(_exact(value) for value in values)]))
+
+
+class _Template(string.Formatter):
+    """A key such as "user:{id}": the fields are parameters of the function, and what stands for them is escaped."""
+
+    def __init__(self, text: str, names: Iterable[str]) -> None:
+        self._text = text
+        try:
+            fields = [field for _, field, _, _ in self.parse(text) if field is not None]
+        except ValueError as fault:
+            raise ArgumentError(f"the key {text!r} is not a template: {fault}", "ARG") from None
+        unknown = [field for field in fields if field.replace("[", ".").split(".")[0] not in names]
+        if unknown:
+            raise ArgumentError(f"the key {text!r} names {unknown[0]!r}, which is no parameter of the function", "ARG")
+
+    def fill(self, arguments: Mapping[str, Any]) -> str:
+        return self.vformat(self._text, (), arguments)
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return escape(format(value, format_spec))
+
+
+def _exact(value: object) -> str:
+    """An argument as a part of a key. Different values give different parts: the first sign tells the type."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    kind = type(value)
+    if kind is int or kind is float:
+        return repr(value)
+    if kind is str:
+        return "'" + escape(str(value))
+    if isinstance(value, bytes) and kind is bytes:
+        return "x" + value.hex()
+    if isinstance(value, (tuple, list)) and kind in (tuple, list):
+        return ("(" if kind is tuple else "[") + escape(":".join(_exact(item) for item in value))
+    if isinstance(value, dict) and kind is dict:
+        pairs = (_exact(name) + ":" + _exact(item) for name, item in value.items())
+        return "{" + escape(":".join(sorted(pairs)))
+    raise ValueTypeError(f"an argument of type {kind.__name__} cannot be part of a key: give key= to @cache.cached", "ARG")
+
+
+def _fitting(name: str, key: str) -> str:
+    """The key, or where it is too long or holds control characters the function's name and a hash of the key."""
+    raw = key.encode("utf-8", "surrogatepass")
+    if len(raw) <= _LONGEST_KEY_BYTES and key.isprintable():
+        return key
+    digest = hashlib.blake2b(raw, digest_size=24).hexdigest()
+    return f"{name[-180:]}:#{digest}" if name.isascii() else f"#{digest}"

@@ -1,0 +1,330 @@
+#include "native.h"
+
+struct coffer__py_handle {
+    coffer_cache *cache; /* NULL once it was really closed */
+    size_t use_count; /* ops alive */
+    bool is_closed; /* for new calls */
+    bool is_local;
+    bool is_heavy; /* the last value that was read is above COFFER__PY_BRIEF_BYTES */
+};
+
+static const char HANDLE_NAME[] = "coffer.cache";
+static const char OP_NAME[] = "coffer.op";
+
+/* ---- exceptions ---- */
+
+/* Calls coffer._errors.<maker>(...) and raises what it made. */
+static PyObject *raise_made(const char *maker, PyObject *arguments) {
+    PyObject *module = arguments == NULL ? NULL : PyImport_ImportModule("coffer._errors");
+    PyObject *function = module == NULL ? NULL : PyObject_GetAttrString(module, maker);
+    PyObject *error = function == NULL ? NULL : PyObject_CallObject(function, arguments);
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    }
+    Py_XDECREF(error);
+    Py_XDECREF(function);
+    Py_XDECREF(module);
+    Py_XDECREF(arguments);
+    return NULL;
+}
+
+PyObject *coffer__py_raise(coffer_status status, const char *message) {
+    const char *text = message == NULL || message[0] == '\0' ? coffer_status_text(status) : message;
+    PyObject *words = PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace");
+    return words == NULL ? NULL : raise_made("error_of", Py_BuildValue("iN", (int)status, words));
+}
+
+PyObject *coffer__py_raise_type(const char *what, PyObject *object) {
+    PyObject *name = PyType_GetName(Py_TYPE(object));
+    PyObject *words = name == NULL ? NULL : PyUnicode_FromFormat("%s, not %U", what, name);
+    Py_XDECREF(name);
+    return words == NULL ? NULL : raise_made("type_error", Py_BuildValue("(N)", words));
+}
+
+/* ---- inputs ---- */
+
+bool coffer__py_key(PyObject *object, coffer_slice *key) {
+    Py_ssize_t length = 0;
+    char *data = NULL;
+    if (PyUnicode_Check(object)) {
+        const char *text = PyUnicode_AsUTF8AndSize(object, &length);
+        if (text == NULL) {
+            PyErr_Clear();
+            return coffer__py_raise(COFFER_KEY_INVALID, "a key cannot hold lone surrogates") != NULL;
+        }
+        *key = coffer_slice_of(text, (size_t)length);
+        return true;
+    }
+    if (!PyBytes_Check(object)) {
+        return coffer__py_raise_type("a key is a str or bytes", object) != NULL;
+    }
+    if (PyBytes_AsStringAndSize(object, &data, &length) != 0) {
+        return false;
+    }
+    *key = coffer_slice_of(data, (size_t)length);
+    return true;
+}
+
+static bool input_text(coffer__py_input *input, PyObject *object, uint8_t format) {
+    Py_ssize_t length = 0;
+    const char *text = PyUnicode_AsUTF8AndSize(object, &length);
+    if (text == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+            PyErr_Clear();
+            coffer__py_raise(COFFER_ARG, "a str with lone surrogates cannot be stored: it is not text");
+        }
+        return false;
+    }
+    input->data = coffer_slice_of(text, (size_t)length);
+    input->format = format;
+    input->held = object;
+    Py_INCREF(object);
+    return true;
+}
+
+static bool input_buffer(coffer__py_input *input, PyObject *object) {
+    if (PyObject_GetBuffer(object, &input->view, PyBUF_SIMPLE) != 0) {
+        memset(&input->view, 0, sizeof input->view);
+        if (PyErr_ExceptionMatches(PyExc_BufferError)) {
+            PyErr_Clear();
+            coffer__py_raise_type("a memoryview has to be contiguous to be stored", object);
+        }
+        return false;
+    }
+    input->data = coffer_slice_of(input->view.buf, (size_t)input->view.len);
+    input->format = COFFER_FORMAT_BYTES;
+    return true;
+}
+
+static bool is_buffer(PyObject *object) {
+    return PyBytes_Check(object) || PyByteArray_Check(object) || PyMemoryView_Check(object);
+}
+
+bool coffer__py_input_plain(coffer__py_input *input, PyObject *object) {
+    if (PyUnicode_Check(object)) {
+        return input_text(input, object, COFFER_FORMAT_TEXT);
+    }
+    if (is_buffer(object)) {
+        return input_buffer(input, object);
+    }
+    return coffer__py_raise_type("expected str, bytes, bytearray or memoryview", object) != NULL;
+}
+
+bool coffer__py_input_any(coffer__py_input *input, PyObject *object, PyObject *encode) {
+    if (PyUnicode_Check(object) || is_buffer(object)) {
+        return coffer__py_input_plain(input, object);
+    }
+    if (!coffer__py_json_fits(object)) {
+        return false;
+    }
+    PyObject *text = PyObject_CallFunctionObjArgs(encode, object, NULL);
+    bool is_done = text != NULL && input_text(input, text, COFFER_FORMAT_JSON);
+    Py_XDECREF(text);
+    return is_done;
+}
+
+void coffer__py_input_clear(coffer__py_input *input) {
+    if (input->view.obj != NULL) {
+        PyBuffer_Release(&input->view);
+    }
+    Py_CLEAR(input->held);
+    input->data = coffer_slice_of(NULL, 0);
+}
+
+bool coffer__py_write_options(PyObject *object, coffer_write_options *options) {
+    unsigned long long ttl_ms = 0, timeout_ms = 0;
+    unsigned char format = COFFER_FORMAT_BYTES;
+    int is_absent = 0;
+    if (object != Py_None && !PyArg_ParseTuple(object, "KbpK", &ttl_ms, &format, &is_absent, &timeout_ms)) {
+        return false;
+    }
+    *options = (coffer_write_options)COFFER_WRITE_OPTIONS_INIT;
+    options->ttl_ms = ttl_ms;
+    options->format = format;
+    options->absent = is_absent != 0;
+    options->timeout_ms = timeout_ms;
+    return true;
+}
+
+bool coffer__py_read_options(PyObject *object, coffer_read_options *options) {
+    *options = (coffer_read_options)COFFER_READ_OPTIONS_INIT;
+    if (object != Py_None) {
+        options->timeout_ms = PyLong_AsUnsignedLongLong(object);
+    }
+    return PyErr_Occurred() == NULL;
+}
+
+/* ---- handles ---- */
+
+static void handle_settle(coffer__py_handle *handle) {
+    coffer_cache *cache = handle->cache;
+    if (!handle->is_closed || handle->use_count > 0 || cache == NULL) {
+        return;
+    }
+    handle->cache = NULL;
+    coffer_close(cache);
+}
+
+void coffer__py_handle_close(coffer__py_handle *handle) {
+    handle->is_closed = true;
+    handle_settle(handle);
+}
+
+/* Ops hold a reference to the capsule, so nothing uses the handle any more. */
+static void handle_finalise(PyObject *capsule) {
+    coffer__py_handle *handle = PyCapsule_GetPointer(capsule, HANDLE_NAME);
+    coffer__py_handle_close(handle);
+    PyMem_Free(handle);
+}
+
+PyObject *coffer__py_handle_wrap(coffer_cache *cache) {
+    coffer__py_handle *handle = PyMem_Calloc(1, sizeof *handle);
+    PyObject *capsule = handle == NULL ? PyErr_NoMemory() : PyCapsule_New(handle, HANDLE_NAME, handle_finalise);
+    if (capsule == NULL) {
+        PyMem_Free(handle);
+        coffer_close(cache);
+        return NULL;
+    }
+    handle->cache = cache;
+    handle->is_local = coffer_client_is_local(coffer_namespace_client(coffer_cache_namespace(cache)));
+    return capsule;
+}
+
+coffer__py_handle *coffer__py_handle_of(PyObject *capsule) {
+    coffer__py_handle *handle = PyCapsule_GetPointer(capsule, HANDLE_NAME);
+    if (handle != NULL && handle->is_closed) {
+        coffer__py_raise(COFFER_CLOSED_CACHE, NULL);
+        return NULL;
+    }
+    return handle;
+}
+
+coffer_cache *coffer__py_handle_cache(const coffer__py_handle *handle) {
+    return handle->cache;
+}
+
+coffer_namespace *coffer__py_handle_namespace(const coffer__py_handle *handle) {
+    return coffer_cache_namespace(handle->cache);
+}
+
+/* ---- ops ---- */
+
+static coffer__py_handle *op_handle(const coffer__py_op *op) {
+    return PyCapsule_GetPointer(op->handle_capsule, HANDLE_NAME);
+}
+
+coffer__py_op *coffer__py_op_begin(PyObject *capsule) {
+    coffer__py_handle *handle = coffer__py_handle_of(capsule);
+    coffer__py_op *op = handle == NULL ? NULL : PyMem_Calloc(1, sizeof *op);
+    if (op == NULL) {
+        return handle == NULL ? NULL : (coffer__py_op *)PyErr_NoMemory();
+    }
+    handle->use_count++;
+    op->handle_capsule = capsule;
+    Py_INCREF(capsule);
+    return op;
+}
+
+void coffer__py_op_free(coffer__py_op *op) {
+    if (op == NULL) {
+        return;
+    }
+    coffer__py_handle *handle = op_handle(op);
+    coffer_cache_drop(handle->cache, op->op);
+    coffer__py_input_clear(&op->value);
+    handle->use_count--;
+    handle_settle(handle);
+    Py_DECREF(op->handle_capsule);
+    Py_XDECREF(op->parent_capsule);
+    PyMem_Free(op);
+}
+
+coffer_namespace *coffer__py_op_namespace(const coffer__py_op *op) {
+    return coffer__py_handle_namespace(op_handle(op));
+}
+
+bool coffer__py_op_is_brief(const coffer__py_op *op) {
+    const coffer__py_handle *handle = op_handle(op);
+    return handle->is_local && !handle->is_heavy && op->value.data.len <= COFFER__PY_BRIEF_BYTES;
+}
+
+static void op_finalise(PyObject *capsule) {
+    coffer__py_op_free(PyCapsule_GetPointer(capsule, OP_NAME));
+}
+
+PyObject *coffer__py_op_wrap(coffer__py_op *op, coffer_status made) {
+    PyObject *capsule = made < 0 ? coffer__py_raise(made, NULL) : PyCapsule_New(op, OP_NAME, op_finalise);
+    if (capsule == NULL) {
+        coffer__py_op_free(op);
+    }
+    return capsule;
+}
+
+coffer__py_op *coffer__py_op_of(PyObject *capsule) {
+    return PyCapsule_GetPointer(capsule, OP_NAME);
+}
+
+bool coffer__py_op_lend(coffer_op **op, PyObject *value, coffer_slice *data) {
+    coffer__py_op *owner = (coffer__py_op *)(void *)op;
+    if (!coffer__py_input_plain(&owner->value, value)) {
+        return false;
+    }
+    *data = owner->value.data;
+    return true;
+}
+
+bool coffer__py_run(coffer__py_op *op, bool at_once, coffer_want *want) {
+    coffer_cache *cache = op_handle(op)->cache;
+    if (at_once) {
+        *want = coffer_cache_run(cache, op->op, 0);
+        if (*want != COFFER_WANT_REPLY) {
+            return true;
+        }
+    }
+    for (;;) {
+        Py_BEGIN_ALLOW_THREADS *want = coffer_cache_run(cache, op->op, COFFER__PY_SLICE_MS);
+        Py_END_ALLOW_THREADS if (*want != COFFER_WANT_REPLY) {
+            return true;
+        }
+        if (PyErr_CheckSignals() != 0) {
+            return false;
+        }
+    }
+}
+
+/* ---- results ---- */
+
+static PyObject *text_value(const coffer_value *value) {
+    PyObject *text = PyUnicode_DecodeUTF8(value->data.data, (Py_ssize_t)value->data.len, NULL);
+    if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+        PyErr_Clear();
+        coffer__py_raise(COFFER_BAD_FORMAT, "the value is marked as text but is not UTF-8");
+    }
+    return text;
+}
+
+static PyObject *json_value(const coffer_value *value, PyObject *decode) {
+    PyObject *text = text_value(value);
+    PyObject *object = text == NULL ? NULL : PyObject_CallFunctionObjArgs(decode, text, NULL);
+    Py_XDECREF(text);
+    return object;
+}
+
+PyObject *coffer__py_op_value(coffer__py_op *op, PyObject *decode) {
+    const coffer_value *value = coffer_op_value(op->op);
+    op_handle(op)->is_heavy = value->data.len > COFFER__PY_BRIEF_BYTES;
+    return coffer__py_value(value, decode);
+}
+
+PyObject *coffer__py_value(const coffer_value *value, PyObject *decode) {
+    switch (value->format) {
+    case COFFER_FORMAT_TEXT:
+        return text_value(value);
+    case COFFER_FORMAT_JSON:
+        return json_value(value, decode);
+    case COFFER_FORMAT_MSGPACK:
+        return coffer__py_raise(COFFER_UNSUPPORTED, "the value is MessagePack, which this version does not read");
+    default:
+        return PyBytes_FromStringAndSize(value->data.data, (Py_ssize_t)value->data.len);
+    }
+}

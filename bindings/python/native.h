@@ -1,0 +1,119 @@
+/* The hand-written part of the Python binding: what SWIG's generated wrappers stand on, and the calls that are too hot for them.
+ *
+ *     handle   a capsule "coffer.cache": one coffer_cache, and how many ops and calls are using it
+ *     op       a capsule "coffer.op": one coffer_op, the values that were lent to it, and its handle
+ *     input    a key or value given by Python, whose memory stays where it is until input_clear
+ *
+ * Everything here is called with the GIL held, which is also what guards the counts of a handle; running an op releases it.
+ * Closing a handle that is in use closes it for new calls at once, and the cache itself when the last user leaves.
+ * No callbacks: C never enters Python but to decode a value, to ask about signals and to make an exception.
+ * Errors: functions that return an object or a pointer answer NULL with an exception set; those that return bool, false.
+ * Source: the limited API of CPython 3.11 and coffer/coffer.h, nothing else.
+ */
+#ifndef COFFER_PYTHON_NATIVE_H
+#define COFFER_PYTHON_NATIVE_H
+
+#include <Python.h>
+#include <coffer/coffer.h>
+
+typedef struct coffer__py_handle coffer__py_handle;
+
+/* Bytes lent by a Python object: str, bytes, or a pinned buffer. Zeroed is empty. */
+typedef struct coffer__py_input {
+    coffer_slice data;
+    uint8_t format;
+    PyObject *held;
+    Py_buffer view; /* pinned where view.obj is set: resizing a bytearray raises meanwhile */
+} coffer__py_input;
+
+/* One op. It uses its handle from begin to free, so that a cache closed meanwhile stays whole under it. */
+typedef struct coffer__py_op {
+    coffer_op *op; /* first: generated wrappers know this address as the `coffer_op **op` that they fill */
+    PyObject *handle_capsule;
+    PyObject *parent_capsule;
+    coffer__py_input value;
+    uint64_t load_began_ms;
+} coffer__py_op;
+
+/* ---- native.c: exceptions, inputs, handles, ops ---- */
+
+/* Raise coffer's exception for `status`, with `message` or the table's text. Always NULL. */
+PyObject *coffer__py_raise(coffer_status status, const char *message);
+
+/* Raise coffer.ValueTypeError: "<what>, not <type of object>". Always NULL. */
+PyObject *coffer__py_raise_type(const char *what, PyObject *object);
+
+/* A key: str (as UTF-8) or bytes; lent by the object. */
+bool coffer__py_key(PyObject *object, coffer_slice *key);
+
+/* A value that is stored as it stands: str, bytes, bytearray, contiguous memoryview. */
+bool coffer__py_input_plain(coffer__py_input *input, PyObject *object);
+
+/* Any value: the above, or what `encode` makes a JSON text of. */
+bool coffer__py_input_any(coffer__py_input *input, PyObject *object, PyObject *encode);
+void coffer__py_input_clear(coffer__py_input *input);
+
+/* (ttl_ms, format, absent, timeout_ms) or None. */
+bool coffer__py_write_options(PyObject *object, coffer_write_options *options);
+
+/* timeout_ms or None. */
+bool coffer__py_read_options(PyObject *object, coffer_read_options *options);
+
+/* A new capsule; takes the cache over, also where it fails. */
+PyObject *coffer__py_handle_wrap(coffer_cache *cache);
+coffer__py_handle *coffer__py_handle_of(PyObject *capsule); /* ClosedError once closed */
+coffer_cache *coffer__py_handle_cache(const coffer__py_handle *handle);
+coffer_namespace *coffer__py_handle_namespace(const coffer__py_handle *handle);
+void coffer__py_handle_close(coffer__py_handle *handle); /* twice is harmless */
+
+/* An op that has no coffer_op yet, for the handle in `capsule`. Free it with op_free, or give it away with op_wrap. */
+coffer__py_op *coffer__py_op_begin(PyObject *capsule);
+void coffer__py_op_free(coffer__py_op *op); /* takes NULL */
+coffer_namespace *coffer__py_op_namespace(const coffer__py_op *op);
+
+/* A capsule that owns the op, unless making the coffer_op ended in an error (`made`), which is raised. Takes the op over in both cases. */
+PyObject *coffer__py_op_wrap(coffer__py_op *op, coffer_status made);
+coffer__py_op *coffer__py_op_of(PyObject *capsule);
+
+/* Where a generated wrapper lends a value to the op that it is about to make. */
+bool coffer__py_op_lend(coffer_op **op, PyObject *value, coffer_slice *data);
+
+/* Runs until DONE or LOAD, in slices of COFFER__PY_SLICE_MS between which Python may handle signals; false where a handler raised.
+ * With `at_once` the first try keeps the GIL and does not wait. */
+#define COFFER__PY_SLICE_MS 50
+bool coffer__py_run(coffer__py_op *op, bool at_once, coffer_want *want);
+
+/* Whether it is not worth letting other threads run meanwhile: answered in the process, and no large value to copy, compress or seal.
+ * How large a value will be is not known before it is read: the last one of the same handle says. */
+#define COFFER__PY_BRIEF_BYTES 4096
+bool coffer__py_op_is_brief(const coffer__py_op *op);
+
+/* A read value as Python sees it: bytes, str, or what `decode` makes of a JSON text. */
+PyObject *coffer__py_value(const coffer_value *value, PyObject *decode);
+PyObject *coffer__py_op_value(coffer__py_op *op, PyObject *decode);
+
+/* ---- native_calls.c: entered through %native ---- */
+
+PyObject *coffer__py_get(PyObject *self, PyObject *args);
+PyObject *coffer__py_entry(PyObject *self, PyObject *args);
+PyObject *coffer__py_set(PyObject *self, PyObject *args);
+PyObject *coffer__py_delete(PyObject *self, PyObject *args);
+PyObject *coffer__py_get_many(PyObject *self, PyObject *args);
+PyObject *coffer__py_set_many(PyObject *self, PyObject *args);
+PyObject *coffer__py_delete_many(PyObject *self, PyObject *args);
+PyObject *coffer__py_load_begin(PyObject *self, PyObject *args);
+PyObject *coffer__py_load_supply(PyObject *self, PyObject *args);
+PyObject *coffer__py_load_abort(PyObject *self, PyObject *args);
+PyObject *coffer__py_op_run(PyObject *self, PyObject *args);
+
+/* ---- native_tables.c: entered through %native ---- */
+
+PyObject *coffer__py_close(PyObject *self, PyObject *args);
+PyObject *coffer__py_json_check(PyObject *self, PyObject *args);
+PyObject *coffer__py_option_table(PyObject *self, PyObject *args);
+PyObject *coffer__py_stats(PyObject *self, PyObject *args);
+
+/* Whether JSON keeps the object as it is; ValueTypeError or ArgumentError says what does not fit. */
+bool coffer__py_json_fits(PyObject *object);
+
+#endif

@@ -1,0 +1,184 @@
+#include "native.h"
+
+/* ---- what JSON keeps as it is ----
+ * json.dumps would make lists of tuples and strings of the keys 1, None and True: what came back would not be what was stored. */
+
+static bool json_key_fits(PyObject *key) {
+    if (PyUnicode_Check(key)) {
+        return true;
+    }
+    return coffer__py_raise_type("the keys of a dict have to be str to be stored", key) != NULL;
+}
+
+static bool json_dict_fits(PyObject *dict) {
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(dict, &position, &key, &value)) {
+        if (!json_key_fits(key) || !coffer__py_json_fits(value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool json_list_fits(PyObject *list) {
+    for (Py_ssize_t i = 0; i < PyList_Size(list); i++) {
+        if (!coffer__py_json_fits(PyList_GetItem(list, i))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool json_children_fit(PyObject *object) {
+    if (Py_EnterRecursiveCall(" while looking through a value to store") != 0) {
+        PyErr_Clear();
+        return coffer__py_raise(COFFER_ARG, "the value is nested too deeply, or holds itself") != NULL;
+    }
+    bool is_fit = PyDict_Check(object) ? json_dict_fits(object) : json_list_fits(object);
+    Py_LeaveRecursiveCall();
+    return is_fit;
+}
+
+bool coffer__py_json_fits(PyObject *object) {
+    if (object == Py_None || PyUnicode_Check(object) || PyLong_Check(object) || PyFloat_Check(object)) {
+        return true;
+    }
+    if (PyDict_Check(object) || PyList_Check(object)) {
+        return json_children_fit(object);
+    }
+    return coffer__py_raise_type("what is neither bytes nor str is stored as JSON: None, bool, int, float, str, list and dict", object) != NULL;
+}
+
+/* (object) -> None, or raises */
+PyObject *coffer__py_json_check(PyObject *self, PyObject *args) {
+    PyObject *object;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O", &object) || !coffer__py_json_fits(object)) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* (handle) -> None */
+PyObject *coffer__py_close(PyObject *self, PyObject *args) {
+    PyObject *capsule;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O", &capsule)) {
+        return NULL;
+    }
+    coffer__py_handle *handle = PyCapsule_GetPointer(capsule, "coffer.cache");
+    if (handle == NULL) {
+        return NULL;
+    }
+    coffer__py_handle_close(handle);
+    Py_RETURN_NONE;
+}
+
+/* ---- tables ---- */
+
+/* () -> [(name, kind, default, environment, help, per_namespace, secret)] */
+PyObject *coffer__py_option_table(PyObject *self, PyObject *args) {
+    coffer_option_info info;
+    PyObject *rows = PyList_New(0);
+    (void)self;
+    (void)args;
+    for (size_t i = 0; rows != NULL && coffer_options_describe(i, &info); i++) {
+        PyObject *row = Py_BuildValue("sssssNN", info.name, info.kind, info.default_text, info.environment, info.help,
+                                      PyBool_FromLong(info.per_namespace), PyBool_FromLong(info.secret));
+        if (row == NULL || PyList_Append(rows, row) != 0) {
+            Py_CLEAR(rows);
+        }
+        Py_XDECREF(row);
+    }
+    return rows;
+}
+
+/* Puts a new object into a dict; takes it over. False where either is NULL or it cannot be put. */
+static bool put(PyObject *dict, const char *name, PyObject *object) {
+    bool is_put = dict != NULL && object != NULL && PyDict_SetItemString(dict, name, object) == 0;
+    Py_XDECREF(object);
+    return is_put;
+}
+
+static bool put_count(PyObject *dict, const char *name, uint64_t count) {
+    return put(dict, name, PyLong_FromUnsignedLongLong(count));
+}
+
+/* A dict, or NULL where filling it failed. */
+static PyObject *filled(PyObject *dict, bool is_filled) {
+    if (!is_filled) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+static PyObject *counter_dict(const coffer_counters *counters) {
+    PyObject *dict = PyDict_New();
+    return filled(dict, true
+#define PUT(field, help) &&put_count(dict, #field, counters->field)
+                  COFFER_COUNTER_MAP(PUT)
+#undef PUT
+    );
+}
+
+static PyObject *latency_dict(const coffer_latency *latency) {
+    PyObject *dict = PyDict_New();
+    bool is_filled = dict != NULL;
+    for (int i = 0; is_filled && i < COFFER_OPERATION_COUNT; i++) {
+        const coffer_latency *one = &latency[i];
+        if (one->count > 0) {
+            PyObject *row = Py_BuildValue("KKdddd", (unsigned long long)one->count, (unsigned long long)one->timed_count, one->p50_us, one->p95_us,
+                                          one->p99_us, one->max_us);
+            is_filled = put(dict, coffer_operation_name((coffer_operation)i), row);
+        }
+    }
+    return filled(dict, is_filled);
+}
+
+static PyObject *refusal_dict(coffer_namespace *ns) {
+    coffer_refusal refusal;
+    PyObject *dict = PyDict_New();
+    bool is_filled = dict != NULL;
+    for (size_t i = 0; is_filled && coffer_metrics_refusal(ns, i, &refusal); i++) {
+        is_filled = refusal.count == 0 || put_count(dict, coffer_status_name(refusal.status), refusal.count);
+    }
+    return filled(dict, is_filled);
+}
+
+static PyObject *store_dict(const coffer_store_stats *store) {
+    PyObject *dict = PyDict_New();
+    return filled(dict, put_count(dict, "memory_bytes", store->memory_bytes) && put_count(dict, "used_bytes", store->used_bytes) &&
+                            put_count(dict, "entries", store->entries) && put_count(dict, "evictions", store->evictions) &&
+                            put_count(dict, "expirations", store->expirations));
+}
+
+static PyObject *pool_dict(const coffer_metrics *metrics) {
+    PyObject *dict = PyDict_New();
+    return filled(dict, put_count(dict, "open", metrics->connections_open) && put_count(dict, "in_use", metrics->connections_in_use) &&
+                            put_count(dict, "made", metrics->connections_made) && put_count(dict, "failed", metrics->connections_failed) &&
+                            put_count(dict, "waits", metrics->pool_waits) && put_count(dict, "timeouts", metrics->pool_timeouts));
+}
+
+/* (handle) -> {"counters": {...}, "refusals": {...}, "latency": {name: (count, timed, p50, p95, p99, max)}, "store": {...}, "pool": {...}} */
+PyObject *coffer__py_stats(PyObject *self, PyObject *args) {
+    PyObject *capsule;
+    coffer_metrics metrics = {.struct_size = sizeof metrics};
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O", &capsule)) {
+        return NULL;
+    }
+    coffer__py_handle *handle = coffer__py_handle_of(capsule);
+    if (handle == NULL) {
+        return NULL;
+    }
+    coffer_status status = coffer_stats(coffer__py_handle_cache(handle), &metrics);
+    if (status < 0) {
+        return coffer__py_raise(status, NULL);
+    }
+    PyObject *dict = PyDict_New();
+    return filled(dict, put(dict, "counters", counter_dict(&metrics.counters)) &&
+                            put(dict, "refusals", refusal_dict(coffer__py_handle_namespace(handle))) &&
+                            put(dict, "latency", latency_dict(metrics.latency)) && put(dict, "store", store_dict(&metrics.store)) &&
+                            put(dict, "pool", pool_dict(&metrics)));
+}
