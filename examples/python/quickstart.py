@@ -21,10 +21,10 @@ def main(url: str) -> None:
         users = cache.namespace("users", ttl="30m")
         queries = 0
 
-        def load_user(key: str) -> dict[str, str]:
+        def load_user() -> dict[str, str]:
             nonlocal queries
             queries += 1
-            return {"id": key, "name": "Ada Lovelace"}
+            return {"name": "Ada Lovelace"}
 
         # However many threads ask for 42 at once, the loader runs once.
         for _ in range(3):
@@ -43,7 +43,8 @@ def main(url: str) -> None:
             cache.delete(key)
         users.delete("42")
         square.invalidate(12)
-        print(users.stats())
+        stats = users.stats()
+        print(f"users: {stats.hits} hits, {stats.misses} misses, {stats.loads} load")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,10 @@ GOOD = [
     ("core/src/base/lock.c", "#include <pthread.h>\nvoid f(void) {\n    pthread_mutex_lock(0);\n}\n"),
     ("core/src/base/random.c", "#include <sys/random.h>\nint f(void) {\n    return (int)getrandom(0, 0, 0);\n}\n"),
     ("core/src/engine/a.c", '/* poll() and time() are the driver\'s */\nconst char *text = "select(";\n'),
-    ("core/src/engine/a.c", "static void send(int a);\nvoid f(op *o) {\n    send(1);\n    o->connect(1);\n    o.time(2);\n    ttl_time(3);\n}\n"),
+    (
+        "core/src/engine/a.c",
+        "static void send(int a);\nvoid f(op *o) {\n    send(1);\n    o->connect(1);\n    o.time(2);\n    ttl_time(3);\n}\n",
+    ),
     ("core/src/engine/a.c", "#include <stdatomic.h>\n/* MOVED goes to another endpoint */\n"),
     ("core/include/coffer/a.h", "#include <coffer/types.h>\n#include <stdint.h>\n"),
     ("bindings/swig/coffer.i", "%include <coffer/cache.h>\n#include <Python.h>\n"),

@@ -40,19 +40,12 @@ class Fence:
 
 
 def fences_of(document: str, text: str) -> list[Fence]:
-    return [
-        Fence(document, text.count("\n", 0, match.start()) + 1, match[1], match[2], match[3])
-        for match in FENCE.finditer(text)
-    ]
+    return [Fence(document, text.count("\n", 0, match.start()) + 1, match[1], match[2], match[3]) for match in FENCE.finditer(text)]
 
 
 def all_fences() -> list[Fence]:
     documents = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
-    return [
-        fence
-        for path in documents
-        for fence in fences_of(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
-    ]
+    return [fence for path in documents for fence in fences_of(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))]
 
 
 def runnable(language: str) -> list[Fence]:
