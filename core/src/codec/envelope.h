@@ -13,7 +13,7 @@
 
 enum {
     COFFER__ENVELOPE_MAGIC = 0xC5,
-    COFFER__ENVELOPE_ID_OFFSET = 8,   /* where the entry id is, for comparing scripts */
+    COFFER__ENVELOPE_ID_OFFSET = 8, /* where the entry id is, for comparing scripts */
     COFFER__ENVELOPE_HEADER_BYTES = 24,
     COFFER__KIND_VALUE = 0,
     COFFER__KIND_ABSENT = 1
@@ -30,7 +30,7 @@ typedef struct coffer__entry {
     uint8_t kind;
     uint8_t format;
     uint8_t tag_count;
-    coffer_slice tags;    /* as stored: length, name, version, again and again */
+    coffer_slice tags; /* as stored: length, name, version, again and again */
     coffer_slice payload; /* uncompressed */
 } coffer__entry;
 
@@ -38,22 +38,23 @@ typedef struct coffer__entry {
 typedef struct coffer__binding {
     coffer_slice purpose; /* "value" */
     coffer_slice prefix;
-    coffer_slice name;    /* of the namespace, as on the wire */
+    coffer_slice name; /* of the namespace, as on the wire */
     coffer_slice version; /* its shape version as decimal ASCII, or empty */
-    coffer_slice key;     /* as the caller gave it */
+    coffer_slice key; /* as the caller gave it */
 } coffer__binding;
 
 /* How a namespace writes and what it accepts. */
 typedef struct coffer__codec {
-    coffer__sealer *sealer;          /* NULL: unsealed; else suite 0 is refused (DOWNGRADE) */
+    coffer__sealer *sealer; /* NULL: unsealed; else suite 0 is refused (DOWNGRADE) */
     size_t max_value_bytes;
     size_t compress_threshold_bytes;
-    int compress;                    /* COFFER_COMPRESS_... */
+    int compress; /* COFFER_COMPRESS_... */
     int compress_level;
-    int pad;                         /* COFFER_PAD_...; sealed only */
+    int pad; /* COFFER_PAD_...; sealed only */
 } coffer__codec;
 
-/* Appends the envelope to `out` (unchanged on failure). TOO_LARGE, BAD_FORMAT (4 to 127), BAD_TAGS, BAD_KIND, NO_RANDOM, NO_MEMORY, SEAL_UNFIT. */
+/* Appends the envelope to `out` (unchanged on failure). The entry id is the caller's to draw. TOO_LARGE, BAD_FORMAT (4 to 127), BAD_TAGS, BAD_KIND,
+ * NO_RANDOM, NO_MEMORY, SEAL_UNFIT; UNKNOWN_KEY where no key is primary. `compress: always` means any size, but not sealed ones: those need `trusted`. */
 coffer_status coffer__envelope_write(const coffer__codec *codec, const coffer__binding *binding, const coffer__entry *entry, coffer__buf *out);
 
 /* For golden values: the same with a nonce given. */
@@ -61,7 +62,9 @@ coffer_status coffer__envelope_write_with_nonce(const coffer__codec *codec, cons
                                                 const uint8_t nonce[24], coffer__buf *out);
 
 /* Opens one. `entry`'s slices point into `in` or into `scratch` (which is used again, and must stay as long as they are used). On failure `entry` is
- * zeroed but for entry_id, when the header could be read: who replaces a dead entry has to name it. TOO_LARGE where the raw length is over max_value_bytes. */
-coffer_status coffer__envelope_read(const coffer__codec *codec, const coffer__binding *binding, coffer_slice in, coffer__buf *scratch, coffer__entry *entry);
+ * zeroed but for entry_id, bytes 8 to 15 wherever they are there, of an envelope or not: who replaces a dead entry has to name it to the script that
+ * compares them. TOO_LARGE where the raw length is over max_value_bytes. */
+coffer_status coffer__envelope_read(const coffer__codec *codec, const coffer__binding *binding, coffer_slice in, coffer__buf *scratch,
+                                    coffer__entry *entry);
 
 #endif

@@ -8,10 +8,10 @@
 #include <coffer/status.h>
 
 typedef enum coffer__key_state {
-    COFFER__KEY_NEXT,    /* opens only */
+    COFFER__KEY_NEXT, /* opens only */
     COFFER__KEY_PRIMARY, /* seals and opens; at most one */
-    COFFER__KEY_OLD,     /* opens only */
-    COFFER__KEY_REVOKED  /* REVOKED_KEY */
+    COFFER__KEY_OLD, /* opens only */
+    COFFER__KEY_REVOKED /* REVOKED_KEY */
 } coffer__key_state;
 
 typedef struct coffer__keyring coffer__keyring;

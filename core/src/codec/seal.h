@@ -6,7 +6,8 @@
 
 enum { COFFER__NONCE_BYTES = 24, COFFER__SEAL_TAG_BYTES = 16 };
 
-/* A key made ready: K1 and the AES key schedule are kept. */
+/* A key made ready: K1 and the AES key schedule are kept, and a few contexts for messages (spares.h), all wiped by xaes_free. The key of a message is
+ * wiped from the stack at once; its schedule stays in such a context until the next message or xaes_free. Any number of threads may use one. */
 typedef struct coffer__xaes coffer__xaes;
 coffer_status coffer__xaes_new(coffer__xaes **xaes, const uint8_t key[32]);
 void coffer__xaes_free(coffer__xaes *xaes);
@@ -20,6 +21,7 @@ coffer_status coffer__xaes_derive(coffer__xaes *xaes, const uint8_t nonce[24], u
 
 /* The same with a sealer's keys, by id. SEAL_UNFIT where the known-answer test (run once, at the first use) fails; UNKNOWN_KEY, REVOKED_KEY, AUTH_FAILED. */
 coffer_status coffer__sealer_seal(coffer__sealer *sealer, const uint8_t nonce[24], coffer_slice aad, coffer_slice text, uint8_t *out);
-coffer_status coffer__sealer_open(coffer__sealer *sealer, uint32_t key_id, const uint8_t nonce[24], coffer_slice aad, coffer_slice sealed, uint8_t *out);
+coffer_status coffer__sealer_open(coffer__sealer *sealer, uint32_t key_id, const uint8_t nonce[24], coffer_slice aad, coffer_slice sealed,
+                                  uint8_t *out);
 
 #endif
