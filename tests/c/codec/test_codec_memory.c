@@ -1,21 +1,7 @@
 /* The Nth allocation fails, for every N until all goes well: NO_MEMORY, nothing lost, nothing half done. */
 #include "codec/codec_support.h"
 
-static size_t left; /* allocations until one fails */
-
-static bool fails(void) {
-    return left-- == 0;
-}
-
-static void *failing_alloc(size_t size) {
-    return fails() ? NULL : malloc(size);
-}
-
-static void *failing_resize(void *old, size_t size) {
-    return fails() ? NULL : realloc(old, size);
-}
-
-static const coffer__allocator failing = {failing_alloc, failing_resize, free};
+#include "support/watched_alloc.h"
 
 /* Keyring, two keys, sealer. */
 static coffer_status make_sealer(coffer__sealer **sealer) {
@@ -76,10 +62,10 @@ static void test_every_failed_allocation_is_told(void **state) {
     size_t count = 0;
     coffer_status status = COFFER_NO_MEMORY;
     for (; status != COFFER_OK && count < 1000; count++) {
-        left = count;
-        coffer__set_allocator(&failing);
+        watched_alloc_begin(count);
         status = all_of_it();
-        coffer__set_allocator(NULL);
+        assert_int_equal(watched_alloc.live_bytes, 0);
+        watched_alloc_end();
         assert_true(status == COFFER_OK || status == COFFER_NO_MEMORY);
     }
     assert_status(status, COFFER_OK);

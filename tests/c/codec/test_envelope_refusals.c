@@ -1,6 +1,8 @@
 /* Everything wrong with an envelope has a status, gives nothing out and crashes nothing. */
 #include "codec/codec_support.h"
 
+#include "support/watched_alloc.h"
+
 static coffer__codec plain;
 static coffer__codec sealed;
 
@@ -230,19 +232,6 @@ static void test_a_sealed_body_without_its_pad(void **state) {
     coffer__buf_free(&in);
 }
 
-/* What the core asks for while it reads. */
-static size_t largest_bytes;
-
-static void *count_alloc(size_t size) {
-    largest_bytes = size > largest_bytes ? size : largest_bytes;
-    return malloc(size);
-}
-
-static void *count_resize(void *old, size_t size) {
-    largest_bytes = size > largest_bytes ? size : largest_bytes;
-    return realloc(old, size);
-}
-
 enum { BOMB_BLOCKS = 8192, BOMB_BLOCK_BYTES = 128 * 1024 };
 
 /* 1 GiB of zeros in 32 KiB: run-length blocks of 128 KiB each, in four bytes. */
@@ -257,23 +246,23 @@ static void make_bomb(coffer__buf *body) {
 
 static void test_a_bomb_is_refused_before_memory_is_taken(void **state) {
     (void)state;
-    static const coffer__allocator counting = {count_alloc, count_resize, free};
     coffer__buf body = COFFER__BUF_INIT;
     coffer__buf in = COFFER__BUF_INIT;
     coffer__codec codec = plain;
     make_bomb(&body);
     forge_plain(coffer__buf_slice(&body), &in);
-    coffer__set_allocator(&counting);
+    watched_alloc_begin(WATCHED_NEVER);
     assert_status(read_users_42(&codec, &in), COFFER_TOO_LARGE);
     codec.max_value_bytes = SIZE_MAX;
     assert_status(read_users_42(&codec, &in), COFFER_DECOMP);
-    assert_int_equal(largest_bytes, 0);
+    assert_int_equal(watched_alloc.request_count, 0);
+    watched_alloc_end();
     assert_true(coffer__buf_append(&body, "\x80", 1));
     forge_sealed(&sealed, coffer__buf_slice(&body), &in);
-    largest_bytes = 0;
+    watched_alloc_begin(WATCHED_NEVER);
     assert_status(read_users_42(&sealed, &in), COFFER_TOO_LARGE);
-    assert_true(largest_bytes <= 64 * 1024); /* the opened body */
-    coffer__set_allocator(NULL);
+    assert_true(watched_alloc.peak_bytes <= 64 * 1024); /* the opened body */
+    watched_alloc_end();
     coffer__buf_free(&body);
     coffer__buf_free(&in);
 }
