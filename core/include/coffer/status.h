@@ -111,7 +111,7 @@ COFFER_API const char *coffer_status_exception(coffer_status status);
 COFFER_API bool coffer_status_is_outage(coffer_status status);
 
 /* A failure in words. Give one to any function that takes it, or NULL; `text` is always terminated.
- * It never holds a secret, a value or a key longer than 64 bytes. */
+ * It never holds a secret, a key or a value. */
 typedef struct coffer_error {
     coffer_status status;
     char text[496];

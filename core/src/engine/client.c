@@ -23,7 +23,7 @@ static bool name_has_blank(const char *name) {
     return false;
 }
 
-static coffer_status refuse_what_is_not_here_yet(const coffer_options *options, coffer_error *error) {
+static coffer_status check_options(const coffer_options *options, coffer_error *error) {
     if (options->tls) {
         return coffer__error_set(error, COFFER_UNSUPPORTED,
                                  "rediss:// asks for TLS, which this version does not have yet: use redis:// or unix:// on a trusted network");
@@ -31,6 +31,10 @@ static coffer_status refuse_what_is_not_here_yet(const coffer_options *options, 
     if (name_has_blank(options->client_name)) {
         return coffer__error_set(error, COFFER_OPTION,
                                  "the option 'client_name' cannot hold blanks or anything but printable ASCII: the server refuses such names");
+    }
+    if (options->pool_min_count > options->pool_max_count) {
+        return coffer__error_set(error, COFFER_OPTION, "the option 'pool_min' (%llu) cannot be larger than 'pool_max' (%llu)",
+                                 (unsigned long long)options->pool_min_count, (unsigned long long)options->pool_max_count);
     }
     return COFFER_OK;
 }
@@ -66,7 +70,7 @@ static coffer_status fill_client(coffer_client *client, coffer_error *error) {
 
 coffer_status coffer_client_new(coffer_client **client, const coffer_options *options, coffer_clock clock, coffer_error *error) {
     *client = NULL;
-    coffer_status status = refuse_what_is_not_here_yet(options, error);
+    coffer_status status = check_options(options, error);
     if (status != COFFER_OK) {
         return status;
     }

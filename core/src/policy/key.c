@@ -27,22 +27,27 @@ static const uint8_t classes[256] = {
     ['@'] = PLAIN, ['/'] = PLAIN,  ['+'] = PLAIN, ['='] = PLAIN, [','] = PLAIN,
 };
 
-/* How many bytes are not of the class. */
-static size_t count_others(coffer_slice text, uint8_t class_bit) {
-    size_t others = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        others += (classes[(uint8_t)text.data[i]] & class_bit) == 0;
+/* Where the first byte is that is not of the class; the length where there is none. */
+static size_t first_other(coffer_slice text, uint8_t class_bit) {
+    size_t at = 0;
+    while (at < text.len && (classes[(uint8_t)text.data[at]] & class_bit) != 0) {
+        at++;
     }
-    return others;
+    return at;
 }
 
 bool coffer__name_ok(coffer_slice name) {
-    return name.len >= 1 && name.len <= NAME_BYTES_MAX && count_others(name, IN_NAME) == 0;
+    return name.len >= 1 && name.len <= NAME_BYTES_MAX && first_other(name, IN_NAME) == name.len;
 }
 
+/* A key may hold what logs should not: the rule and the place are told, not the key. */
 static coffer_status refuse(coffer_slice key, const char *rule, coffer_error *error) {
-    char shown[COFFER__SHOWN_CAP];
-    return coffer__error_set(error, COFFER_KEY_INVALID, "the key '%s' of %zu bytes is refused: %s", coffer__show(key, shown), key.len, rule);
+    return coffer__error_set(error, COFFER_KEY_INVALID, "a key of %zu bytes is refused: %s", key.len, rule);
+}
+
+static coffer_status refuse_at(coffer_slice key, size_t at, const char *rule, coffer_error *error) {
+    return coffer__error_set(error, COFFER_KEY_INVALID, "a key of %zu bytes is refused at byte %zu (0x%02X): %s", key.len, at + 1,
+                             (unsigned)(uint8_t)key.data[at], rule);
 }
 
 /* The forms of UTF-8 (RFC 3629): by the first byte, how many follow, and between which bounds the code point is. */
@@ -86,12 +91,13 @@ static coffer_status check_default(coffer_slice key, coffer_error *error) {
         return refuse(key, "a key has 1 to 250 bytes", error);
     }
     for (size_t at = 0; at < key.len;) {
+        size_t begin = at;
         uint32_t code = next_code_point(key, &at);
         if (code == not_utf8) {
-            return refuse(key, "a key is valid UTF-8 (key_rules 'bytes' takes any bytes)", error);
+            return refuse_at(key, begin, "a key is valid UTF-8 (key_rules 'bytes' takes any bytes)", error);
         }
         if (code < 0x20 || (code >= 0x7F && code <= 0x9F)) {
-            return refuse(key, "a key holds no control characters (key_rules 'bytes' takes any bytes)", error);
+            return refuse_at(key, begin, "a key holds no control characters (key_rules 'bytes' takes any bytes)", error);
         }
     }
     return COFFER_OK;
@@ -101,8 +107,9 @@ static coffer_status check_strict(coffer_slice key, coffer_error *error) {
     if (key.len < 1 || key.len > KEY_BYTES_MAX) {
         return refuse(key, "a key has 1 to 250 bytes", error);
     }
-    if (count_others(key, IN_STRICT) > 0) {
-        return refuse(key, "with key_rules 'strict' a key is made of A-Z a-z 0-9 ':' '_' '-'", error);
+    size_t other = first_other(key, IN_STRICT);
+    if (other < key.len) {
+        return refuse_at(key, other, "with key_rules 'strict' a key is made of A-Z a-z 0-9 ':' '_' '-'", error);
     }
     if (key.data[0] == ':' || key.data[key.len - 1] == ':') {
         return refuse(key, "with key_rules 'strict' a key neither begins nor ends with ':'", error);
@@ -142,6 +149,14 @@ bool coffer__key_base(coffer__buf *out, coffer_slice prefix, coffer_slice name, 
            coffer__buf_append_slice(out, shape_slice) && coffer__buf_append(out, ":", 1);
 }
 
+static size_t count_escaped(coffer_slice key) {
+    size_t escaped = 0;
+    for (size_t i = 0; i < key.len; i++) {
+        escaped += (classes[(uint8_t)key.data[i]] & PLAIN) == 0;
+    }
+    return escaped;
+}
+
 /* There is room already. */
 static void append_escaped(coffer__buf *out, coffer_slice key) {
     static const char hex[] = "0123456789ABCDEF";
@@ -160,7 +175,7 @@ static void append_escaped(coffer__buf *out, coffer_slice key) {
 }
 
 bool coffer__key_append(coffer__buf *out, coffer_slice key, bool counter) {
-    size_t escaped = count_others(key, PLAIN);
+    size_t escaped = count_escaped(key);
     if (!coffer__buf_reserve(out, key.len + 2 * escaped + (counter ? 1 : 0))) {
         return false;
     }

@@ -80,7 +80,7 @@ static void test_precedence(void **state) {
                            NULL};
     coffer_options *options = coffer_options_new();
     assert_int_equal(read_environment(options, pairs, NULL), COFFER_OK);
-    assert_string_equal(get(options, "url"), "redis://b:2/7"); /* COFFER_URL before REDIS_URL, then REDIS_DB on top */
+    assert_string_equal(get(options, "url"), "redis://b:2/2"); /* COFFER_URL before REDIS_URL, and nothing of REDIS_DB */
     assert_string_equal(options->prefix, "second");
     assert_string_equal(get(options, "ttl"), "3h");
     coffer_options_free(options);
@@ -115,6 +115,19 @@ static void test_errors_name_the_variable_and_change_nothing(void **state) {
         coffer_options_free(options);
     }
     assert_int_equal(coffer_options_from_environment(NULL, look_up, NULL, NULL), COFFER_ARG);
+}
+
+static void test_a_url_is_not_contradicted_by_names_left_over(void **state) {
+    (void)state;
+    const char *pairs[] = {"COFFER_URL", "mem://", "REDIS_HOST", "cache", "REDIS_PORT", "tcp://10.0.0.1:6379", "REDIS_KEY_PREFIX", "prod", NULL};
+    const char *meant[] = {"REDIS_URL", "redis://a:1/1", "COFFER_PORT", "2", "REDIS_DB", "7", NULL};
+    coffer_options *options = coffer_options_new();
+    assert_int_equal(read_environment(options, pairs, NULL), COFFER_OK);
+    assert_true(options->local);
+    assert_string_equal(options->prefix, "prod");
+    assert_int_equal(read_environment(options, meant, NULL), COFFER_OK);
+    assert_string_equal(get(options, "url"), "redis://a:2/1");
+    coffer_options_free(options);
 }
 
 static void test_process_environment_is_read_where_no_lookup_is_given(void **state) {
@@ -152,6 +165,7 @@ int main(void) {
         cmocka_unit_test(test_usual_names),
         cmocka_unit_test(test_precedence),
         cmocka_unit_test(test_errors_name_the_variable_and_change_nothing),
+        cmocka_unit_test(test_a_url_is_not_contradicted_by_names_left_over),
         cmocka_unit_test(test_process_environment_is_read_where_no_lookup_is_given),
         cmocka_unit_test(test_each_allocation_may_fail),
     };

@@ -113,7 +113,7 @@ static void test_bytes_rules(void **state) {
     free(bytes);
 }
 
-static void test_refusal_names_the_rule_and_shows_little(void **state) {
+static void test_refusal_names_the_rule_and_the_place_not_the_key(void **state) {
     (void)state;
     char key[300];
     memset(key, 'k', sizeof key);
@@ -121,10 +121,9 @@ static void test_refusal_names_the_rule_and_shows_little(void **state) {
     (void)coffer__key_check(COFFER_KEYS_DEFAULT, coffer_slice_of(key, sizeof key), &error);
     assert_has(error.text, "1 to 250 bytes");
     assert_has(error.text, "of 300 bytes");
-    key[65] = '\0';
-    assert_has_not(error.text, key);
+    assert_has_not(error.text, "kkk");
     (void)coffer__key_check(COFFER_KEYS_DEFAULT, COFFER_SLICE("a\nb"), &error);
-    assert_has(error.text, "'a\\x0ab'");
+    assert_has(error.text, "byte 2 (0x0A)");
     assert_has(error.text, "control characters");
     (void)coffer__key_check(COFFER_KEYS_STRICT, COFFER_SLICE("a b"), &error);
     assert_has(error.text, "'strict'");
@@ -215,7 +214,7 @@ int main(void) {
         cmocka_unit_test(test_default_rules),
         cmocka_unit_test(test_strict_rules),
         cmocka_unit_test(test_bytes_rules),
-        cmocka_unit_test(test_refusal_names_the_rule_and_shows_little),
+        cmocka_unit_test(test_refusal_names_the_rule_and_the_place_not_the_key),
         cmocka_unit_test(test_form_on_the_server),
         cmocka_unit_test(test_encoding_is_injective),
         cmocka_unit_test(test_short_memory_leaves_the_buffer),

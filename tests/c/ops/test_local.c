@@ -1,0 +1,361 @@
+/* Every operation on mem://, where it is answered at the first coffer_op_next, in virtual time. */
+#include "base/alloc.h"
+#include "support/cmocka_all.h"
+#include <coffer/coffer.h>
+
+typedef struct world {
+    coffer_client *client;
+    coffer_namespace *ns;
+    uint64_t now_ms;
+    coffer_op *op; /* the last one */
+} world;
+
+static void open_world(world *w, const char *url) {
+    coffer_options *options = coffer_options_new();
+    coffer_error error;
+    memset(w, 0, sizeof *w);
+    w->now_ms = 5000;
+    assert_int_equal(coffer_options_set_url(options, coffer_slice_text(url), &error), COFFER_OK);
+    assert_int_equal(coffer_client_new(&w->client, options, (coffer_clock){w->now_ms, 1700000000000u}, &error), COFFER_OK);
+    assert_int_equal(coffer_namespace_new(&w->ns, w->client, NULL, &error), COFFER_OK);
+    coffer_options_free(options);
+}
+
+static void close_world(world *w) {
+    coffer_op_free(w->op);
+    coffer_namespace_free(w->ns);
+    coffer_client_free(w->client);
+}
+
+static coffer_status run(world *w, coffer_status made, coffer_op *op) {
+    coffer_action action;
+    coffer_op_free(w->op);
+    w->op = op;
+    assert_int_equal(made, COFFER_OK);
+    assert_int_equal(coffer_op_next(op, w->now_ms, &action), COFFER_WANT_DONE);
+    return coffer_op_status(op);
+}
+
+#define RUN(w, name, ...) (made = coffer_op_##name(&op, (w).ns, __VA_ARGS__), run(&(w), made, op))
+
+static coffer_op *op;
+static coffer_status made;
+
+static void assert_value(world *w, const char *key, const char *expected) {
+    if (expected == NULL) {
+        assert_int_equal(RUN(*w, get, coffer_slice_text(key), NULL), COFFER_MISS);
+        return;
+    }
+    assert_int_equal(RUN(*w, get, coffer_slice_text(key), NULL), COFFER_OK);
+    assert_int_equal(coffer_op_value(w->op)->data.len, strlen(expected));
+    assert_memory_equal(coffer_op_value(w->op)->data.data, expected, strlen(expected));
+    assert_int_equal(coffer_op_value(w->op)->source, COFFER_SOURCE_NEAR);
+}
+
+static void test_set_get_delete(void **state) {
+    (void)state;
+    world w;
+    open_world(&w, "mem://?ttl=10s&ttl_jitter=0");
+    assert_value(&w, "k", NULL);
+    assert_int_equal(RUN(w, set, COFFER_SLICE("k"), COFFER_SLICE("v"), NULL), COFFER_OK);
+    assert_value(&w, "k", "v");
+    assert_int_equal(RUN(w, exists, COFFER_SLICE("k"), NULL), COFFER_OK);
+    assert_int_equal(RUN(w, delete, COFFER_SLICE("k"), NULL), COFFER_OK);
+    assert_int_equal(RUN(w, delete, COFFER_SLICE("k"), NULL), COFFER_MISS);
+    assert_int_equal(RUN(w, exists, COFFER_SLICE("k"), NULL), COFFER_MISS);
+    assert_value(&w, "k", NULL);
+    close_world(&w);
+}
+
+static void test_ttl_ends_exactly_and_can_be_changed(void **state) {
+    (void)state;
+    world w;
+    open_world(&w, "mem://?ttl=10s&ttl_jitter=0");
+    RUN(w, set, COFFER_SLICE("k"), COFFER_SLICE("v"), NULL);
+    assert_int_equal(RUN(w, ttl, COFFER_SLICE("k"), NULL), COFFER_OK);
+    assert_int_equal(coffer_op_integer(w.op), 10000);
+    w.now_ms += 9999;
+    assert_value(&w, "k", "v");
+    assert_int_equal(RUN(w, touch, COFFER_SLICE("k"), NULL), COFFER_OK); /* longer: the entry is written anew */
+    w.now_ms += 9999;
+    assert_value(&w, "k", "v");
+    assert_int_equal(RUN(w, expire, COFFER_SLICE("k"), 60000, NULL), COFFER_OK);
+    assert_int_equal(RUN(w, expire, COFFER_SLICE("k"), 1, NULL), COFFER_OK); /* shorter: the store's own TTL */
+    assert_int_equal(RUN(w, ttl, COFFER_SLICE("k"), NULL), COFFER_OK);
+    assert_int_equal(coffer_op_integer(w.op), 1);
+    w.now_ms += 1;
+    assert_value(&w, "k", NULL);
+    assert_int_equal(RUN(w, expire, COFFER_SLICE("k"), 1000, NULL), COFFER_MISS);
+    assert_int_equal(RUN(w, ttl, COFFER_SLICE("k"), NULL), COFFER_MISS);
+    close_world(&w);
+}
+
+static void test_for_ever_is_said_by_name(void **state) {
+    (void)state;
+    world w;
+    open_world(&w, "mem://");
+    coffer_write_options options = COFFER_WRITE_OPTIONS_INIT;
+    options.ttl_ms = COFFER_TTL_FOREVER;
+    assert_int_equal(RUN(w, set, COFFER_SLICE("k"), COFFER_SLICE("v"), &options), COFFER_OK);
+    assert_int_equal(RUN(w, ttl, COFFER_SLICE("k"), NULL), COFFER_OK);
+    assert_int_equal(coffer_op_integer(w.op), -1);
+    w.now_ms += UINT64_C(1000) * 365 * 86400 * 1000;
+    assert_value(&w, "k", "v");
+    assert_int_equal(RUN(w, expire, COFFER_SLICE("k"), 0, NULL), COFFER_ARG);
+    assert_int_equal(RUN(w, expire, COFFER_SLICE("k"), COFFER_TTL_FOREVER - 1, NULL), COFFER_ARG);
+    close_world(&w);
+}
+
+static void test_conditional_writes_judge_as_a_reader(void **state) {
+    (void)state;
+    world w;
+    open_world(&w, "mem://?ttl=10s&ttl_jitter=0&stale_ttl=1h");
+    assert_int_equal(RUN(w, replace, COFFER_SLICE("k"), COFFER_SLICE("1"), NULL), COFFER_NOT_STORED);
+    assert_int_equal(RUN(w, add, COFFER_SLICE("k"), COFFER_SLICE("1"), NULL), COFFER_OK);
+    assert_int_equal(RUN(w, add, COFFER_SLICE("k"), COFFER_SLICE("2"), NULL), COFFER_NOT_STORED);
+    assert_int_equal(RUN(w, replace, COFFER_SLICE("k"), COFFER_SLICE("3"), NULL), COFFER_OK);
+    assert_value(&w, "k", "3");
+    w.now_ms += 10000; /* stale: there, but not to a plain reader */
+    assert_int_equal(RUN(w, replace, COFFER_SLICE("k"), COFFER_SLICE("4"), NULL), COFFER_NOT_STORED);
+    assert_int_equal(RUN(w, add, COFFER_SLICE("k"), COFFER_SLICE("5"), NULL), COFFER_OK);
+    assert_value(&w, "k", "5");
+    uint64_t id = coffer_op_value(w.op)->entry_id;
+    assert_int_not_equal(id, 0);
+    assert_int_equal(RUN(w, compare_and_set, COFFER_SLICE("k"), id + 1, COFFER_SLICE("6"), NULL), COFFER_NOT_STORED);
+    assert_int_equal(RUN(w, compare_and_set, COFFER_SLICE("k"), id, COFFER_SLICE("7"), NULL), COFFER_OK);
+    assert_int_equal(RUN(w, compare_and_set, COFFER_SLICE("k"), id, COFFER_SLICE("8"), NULL), COFFER_NOT_STORED);
+    assert_value(&w, "k", "7");
+    close_world(&w);
+}
+
+static void test_a_remembered_absence_is_a_miss_of_its_own(void **state) {
+    (void)state;
+    world w;
+    open_world(&w, "mem://?negative_ttl=5s&ttl_jitter=0");
+    coffer_write_options absent = COFFER_WRITE_OPTIONS_INIT;
+    absent.absent = true;
+    assert_int_equal(RUN(w, set, COFFER_SLICE("k"), COFFER_SLICE(""), &absent), COFFER_OK);
+    assert_int_equal(RUN(w, get, COFFER_SLICE("k"), NULL), COFFER_MISS);
+    assert_int_equal(coffer_op_value(w.op)->source, COFFER_SOURCE_NEGATIVE);
+    assert_int_equal(RUN(w, exists, COFFER_SLICE("k"), NULL), COFFER_MISS);
+    assert_int_equal(RUN(w, add, COFFER_SLICE("k"), COFFER_SLICE("v"), NULL), COFFER_OK);
+    assert_value(&w, "k", "v");
+    close_world(&w);
+}
+
+static void test_counters_have_keys_of_their_own(void **state) {
+    (void)state;
+    world w;
+    open_world(&w, "mem://?ttl=10s");
+    assert_int_equal(RUN(w, counter, COFFER_SLICE("n"), NULL), COFFER_MISS);
+    assert_int_equal(RUN(w, increment, COFFER_SLICE("n"), 5, NULL), COFFER_OK);
+    assert_int_equal(RUN(w, increment, COFFER_SLICE("n"), -7, NULL), COFFER_OK);
+    assert_int_equal(coffer_op_integer(w.op), -2);
+    assert_value(&w, "n", NULL);
+    RUN(w, set, COFFER_SLICE("n"), COFFER_SLICE("v"), NULL);
+    assert_int_equal(RUN(w, counter, COFFER_SLICE("n"), NULL), COFFER_OK);
+    assert_int_equal(coffer_op_integer(w.op), -2);
+    w.now_ms += 9000;
+    RUN(w, increment, COFFER_SLICE("n"), 1, NULL); /* its life began when it was made */
+    w.now_ms += 1000;
+    assert_int_equal(RUN(w, counter, COFFER_SLICE("n"), NULL), COFFER_MISS);
+    assert_int_equal(RUN(w, increment, COFFER_SLICE("n"), INT64_MAX, NULL), COFFER_OK);
+    assert_int_equal(coffer_op_integer(w.op), INT64_MAX);
+    assert_int_equal(RUN(w, increment, COFFER_SLICE("n"), 1, NULL), COFFER_NOT_INTEGER);
+    assert_int_equal(RUN(w, reset_counter, COFFER_SLICE("n"), NULL), COFFER_OK);
+    assert_int_equal(RUN(w, increment, COFFER_SLICE("n"), INT64_MIN, NULL), COFFER_OK);
+    assert_int_equal(coffer_op_integer(w.op), INT64_MIN);
+    close_world(&w);
+}
+
+static void test_many_at_once(void **state) {
+    (void)state;
+    enum { MANY = 1500 };
+    static char texts[MANY][16];
+    static coffer_item items[MANY];
+    static coffer_slice keys[MANY];
+    world w;
+    open_world(&w, "mem://");
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(texts[i], sizeof texts[i], "k%zu", i);
+        keys[i] = coffer_slice_text(texts[i]);
+        items[i] = (coffer_item){keys[i], keys[i], COFFER_FORMAT_TEXT};
+    }
+    assert_int_equal(RUN(w, set_many, items, MANY, NULL), COFFER_OK);
+    assert_int_equal(RUN(w, delete_many, keys, 10, NULL), COFFER_OK);
+    assert_int_equal(coffer_op_integer(w.op), 10);
+    assert_int_equal(RUN(w, get_many, keys, MANY, NULL), COFFER_OK);
+    assert_int_equal(coffer_op_count(w.op), MANY);
+    for (size_t i = 0; i < MANY; i++) {
+        coffer_value value;
+        assert_int_equal(coffer_op_item(w.op, i, &value), i < 10 ? COFFER_MISS : COFFER_OK);
+        assert_true(i < 10 || coffer_slice_equal(value.data, keys[i]));
+    }
+    assert_int_equal(RUN(w, get_many, keys, 0, NULL), COFFER_OK);
+    keys[700] = COFFER_SLICE("");
+    assert_int_equal(RUN(w, get_many, keys, MANY, NULL), COFFER_KEY_INVALID);
+    assert_non_null(strstr(coffer_op_message(w.op), "701"));
+    close_world(&w);
+}
+
+static void test_refused_values(void **state) {
+    (void)state;
+    static char large[(1 << 20) + 1];
+    world w;
+    open_world(&w, "mem://?max_value=1MiB&memory=64MiB");
+    assert_int_equal(RUN(w, set, COFFER_SLICE("k"), coffer_slice_of(large, 0), NULL), COFFER_OK);
+    assert_value(&w, "k", "");
+    assert_int_equal(RUN(w, set, COFFER_SLICE("k"), coffer_slice_of(large, 1 << 20), NULL), COFFER_OK);
+    assert_int_equal(RUN(w, set, COFFER_SLICE("k"), coffer_slice_of(large, sizeof large), NULL), COFFER_TOO_LARGE);
+    assert_non_null(strstr(coffer_op_message(w.op), "max_value"));
+    close_world(&w);
+}
+
+static void test_turned_off(void **state) {
+    (void)state;
+    world w;
+    open_world(&w, "mem://?enabled=false");
+    assert_int_equal(RUN(w, set, COFFER_SLICE("k"), COFFER_SLICE("v"), NULL), COFFER_OK);
+    assert_value(&w, "k", NULL);
+    coffer_action action;
+    assert_int_equal(coffer_op_get_or_load(&op, w.ns, COFFER_SLICE("k"), NULL), COFFER_OK);
+    assert_int_equal(coffer_op_next(op, w.now_ms, &action), COFFER_WANT_LOAD);
+    coffer_op_supply(op, COFFER_SLICE("loaded"), NULL, 0);
+    assert_int_equal(coffer_op_next(op, w.now_ms, &action), COFFER_WANT_DONE);
+    assert_int_equal(coffer_op_status(op), COFFER_OK);
+    coffer_op_free(op);
+    assert_value(&w, "k", NULL);
+    close_world(&w);
+}
+
+static void test_a_loader_may_not_wait_for_itself(void **state) {
+    (void)state;
+    world w;
+    coffer_action action;
+    coffer_op *outer, *inner;
+    open_world(&w, "mem://");
+    assert_int_equal(coffer_op_get_or_load(&outer, w.ns, COFFER_SLICE("k"), NULL), COFFER_OK);
+    assert_int_equal(coffer_op_next(outer, w.now_ms, &action), COFFER_WANT_LOAD);
+    assert_true(coffer_slice_equal(action.key, COFFER_SLICE("k")));
+    assert_int_equal(coffer_op_get_or_load(&inner, w.ns, COFFER_SLICE("k"), NULL), COFFER_OK);
+    coffer_op_set_parent(inner, outer);
+    assert_int_equal(coffer_op_next(inner, w.now_ms, &action), COFFER_WANT_DONE);
+    assert_int_equal(coffer_op_status(inner), COFFER_LOAD_RECURSIVE);
+    coffer_op_free(inner);
+    char described[200];
+    assert_true(coffer_op_describe(outer, described, sizeof described) > 0);
+    assert_non_null(strstr(described, "step=load"));
+    coffer_op_supply(outer, COFFER_SLICE("v"), NULL, 3);
+    assert_int_equal(coffer_op_next(outer, w.now_ms + 3, &action), COFFER_WANT_DONE);
+    assert_int_equal(coffer_op_value(outer)->load_cost_ms, 3);
+    coffer_op_free(outer);
+    assert_value(&w, "k", "v");
+    close_world(&w);
+}
+
+/* ---- every allocation failed once, and from then on, in a scenario of every operation ---- */
+
+static long allocations_left;
+static bool fail_for_good;
+
+static bool may_allocate(void) {
+    if (allocations_left == 0) {
+        return false;
+    }
+    if (--allocations_left == 0) {
+        if (!fail_for_good) {
+            allocations_left = -1;
+        }
+        return false;
+    }
+    return true;
+}
+
+static void *failing_alloc(size_t size) {
+    return allocations_left < 0 || may_allocate() ? malloc(size) : NULL;
+}
+
+static void *failing_resize(void *old, size_t size) {
+    return allocations_left < 0 || may_allocate() ? realloc(old, size) : NULL;
+}
+
+static void finish(coffer_status status, coffer_op **made_op, uint64_t now_ms) {
+    coffer_action action;
+    if (status != COFFER_OK) {
+        assert_int_equal(status, COFFER_NO_MEMORY);
+        return;
+    }
+    coffer_op *one = *made_op;
+    while (coffer_op_next(one, now_ms, &action) == COFFER_WANT_LOAD) {
+        coffer_op_supply(one, COFFER_SLICE("loaded"), NULL, 1);
+    }
+    coffer_op_message(one);
+    coffer_op_free(one);
+}
+
+static void scenario(void) {
+    coffer_options *options = coffer_options_new();
+    coffer_client *client = NULL;
+    coffer_namespace *ns = NULL;
+    coffer_error error;
+    if (options != NULL && coffer_options_set_url(options, COFFER_SLICE("mem://?memory=1MiB&compress=always"), &error) == COFFER_OK &&
+        coffer_client_new(&client, options, (coffer_clock){1, 1}, &error) == COFFER_OK &&
+        coffer_namespace_new(&ns, client, NULL, &error) == COFFER_OK) {
+        static char text[4000];
+        memset(text, 'x', sizeof text);
+        coffer_slice key = COFFER_SLICE("k"), value = coffer_slice_of(text, sizeof text);
+        coffer_slice keys[2] = {key, COFFER_SLICE("other")};
+        coffer_item items[2] = {{keys[0], value, 0}, {keys[1], value, 0}};
+        coffer_op *one;
+        finish(coffer_op_set(&one, ns, key, value, NULL), &one, 2);
+        finish(coffer_op_get(&one, ns, key, NULL), &one, 2);
+        finish(coffer_op_add(&one, ns, key, value, NULL), &one, 2);
+        finish(coffer_op_replace(&one, ns, key, value, NULL), &one, 2);
+        finish(coffer_op_expire(&one, ns, key, 1u << 30, NULL), &one, 2);
+        finish(coffer_op_ttl(&one, ns, key, NULL), &one, 2);
+        finish(coffer_op_increment(&one, ns, key, 1, NULL), &one, 2);
+        finish(coffer_op_set_many(&one, ns, items, 2, NULL), &one, 2);
+        finish(coffer_op_get_many(&one, ns, keys, 2, NULL), &one, 2);
+        finish(coffer_op_delete_many(&one, ns, keys, 2, NULL), &one, 2);
+        finish(coffer_op_get_or_load(&one, ns, key, NULL), &one, 2);
+        finish(coffer_op_delete(&one, ns, key, NULL), &one, 2);
+    }
+    coffer_namespace_free(ns);
+    coffer_client_free(client);
+    coffer_options_free(options);
+}
+
+static void test_every_allocation_may_fail(void **state) {
+    (void)state;
+    const coffer__allocator failing = {failing_alloc, failing_resize, free};
+    coffer__set_allocator(&failing);
+    for (int for_good = 0; for_good < 2; for_good++) {
+        fail_for_good = for_good;
+        long reached = 0;
+        for (long n = 1; n < 2000 && reached == 0; n++) {
+            allocations_left = n;
+            scenario();
+            reached = allocations_left > 0 ? n : 0;
+        }
+        assert_true(reached > 50);
+    }
+    allocations_left = -1;
+    coffer__set_allocator(NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_set_get_delete),
+        cmocka_unit_test(test_ttl_ends_exactly_and_can_be_changed),
+        cmocka_unit_test(test_for_ever_is_said_by_name),
+        cmocka_unit_test(test_conditional_writes_judge_as_a_reader),
+        cmocka_unit_test(test_a_remembered_absence_is_a_miss_of_its_own),
+        cmocka_unit_test(test_counters_have_keys_of_their_own),
+        cmocka_unit_test(test_many_at_once),
+        cmocka_unit_test(test_refused_values),
+        cmocka_unit_test(test_turned_off),
+        cmocka_unit_test(test_a_loader_may_not_wait_for_itself),
+        cmocka_unit_test(test_every_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,624 @@
+#include "transcript.h"
+
+#include "base/buf.h"
+#include "cmocka_all.h"
+#include "scripts_embedded.h"
+#include <coffer/coffer.h>
+
+#include <stdarg.h>
+
+enum { MOST_WORDS = 40, MOST_NAMED = 12 };
+
+typedef struct word {
+    char text[2048];
+    size_t len;
+    bool quoted;
+} word;
+
+typedef struct named_conn {
+    char name[16];
+    coffer_conn *conn;
+    coffer__buf seen; /* what the server has received and not been told of yet */
+} named_conn;
+
+typedef struct named_op {
+    char name[16];
+    coffer_op *op;
+    char value[2048]; /* of a set: lent to the op */
+} named_op;
+
+typedef struct player {
+    const char *path;
+    unsigned line;
+    size_t piece;
+    uint64_t now_ms;
+    bool greet_by_hand;
+    coffer_options *options;
+    coffer_client *client;
+    coffer_namespace *ns;
+    named_conn conns[MOST_NAMED];
+    named_op ops[MOST_NAMED];
+    char in_use[16];
+    struct {
+        char name[16];
+        coffer__buf bytes;
+    } captured[MOST_NAMED];
+    word words[MOST_WORDS];
+    size_t word_count;
+} player;
+
+__attribute__((format(printf, 2, 3), noreturn)) static void wrong(const player *p, const char *format, ...) {
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "%s:%u (pieces of %zu): %s\n", p->path, p->line, p->piece, text);
+    fail_msg("%s", text);
+    abort();
+}
+
+/* ---- words ---------------------------------------------------------------------------------------------------- */
+
+static char escaped(const char **at) {
+    switch (*++*at) {
+    case 'r':
+        return '\r';
+    case 'n':
+        return '\n';
+    case 'x': {
+        char hex[3] = {(*at)[1], (*at)[2], 0};
+        *at += 2;
+        return (char)strtol(hex, NULL, 16);
+    }
+    default:
+        return **at;
+    }
+}
+
+static void split(player *p, const char *at) {
+    p->word_count = 0;
+    while (*at != '\0') {
+        while (*at == ' ') {
+            at++;
+        }
+        if (*at == '\0') {
+            return;
+        }
+        if (p->word_count == MOST_WORDS) {
+            wrong(p, "too many words");
+        }
+        word *w = &p->words[p->word_count++];
+        bool inside = false;
+        w->len = 0;
+        w->quoted = *at == '"';
+        for (; *at != '\0' && (inside || *at != ' '); at++) {
+            if (*at == '"') {
+                inside = !inside;
+            } else if (w->len < sizeof w->text - 1) {
+                w->text[w->len++] = inside && *at == '\\' ? escaped(&at) : *at;
+            }
+        }
+        w->text[w->len] = '\0';
+    }
+}
+
+static bool word_is(const player *p, size_t index, const char *text) {
+    return index < p->word_count && strcmp(p->words[index].text, text) == 0;
+}
+
+/* The value of name=..., or NULL. */
+static const word *option(const player *p, const char *name) {
+    static word found;
+    size_t len = strlen(name);
+    for (size_t i = 1; i < p->word_count; i++) {
+        const word *w = &p->words[i];
+        if (w->len > len && memcmp(w->text, name, len) == 0 && w->text[len] == '=') {
+            found.len = w->len - len - 1;
+            memcpy(found.text, w->text + len + 1, found.len);
+            found.text[found.len] = '\0';
+            return &found;
+        }
+    }
+    return NULL;
+}
+
+static uint64_t number_option(const player *p, const char *name, uint64_t otherwise) {
+    const word *w = option(p, name);
+    return w == NULL ? otherwise : strtoull(w->text, NULL, 0);
+}
+
+/* ---- what has a name -------------------------------------------------------------------------------------------- */
+
+static named_op *op_named(player *p, const char *name) {
+    for (size_t i = 0; i < MOST_NAMED; i++) {
+        if (strcmp(p->ops[i].name, name) == 0) {
+            return &p->ops[i];
+        }
+    }
+    wrong(p, "there is no op called %s", name);
+}
+
+static void greet(player *p, named_conn *c);
+
+static named_conn *conn_named(player *p, const char *name) {
+    for (size_t i = 0; i < MOST_NAMED; i++) {
+        named_conn *c = &p->conns[i];
+        if (strcmp(c->name, name) == 0) {
+            return c;
+        }
+        if (c->name[0] == '\0') {
+            coffer_endpoint endpoint = {.port = 6379};
+            snprintf(c->name, sizeof c->name, "%s", name);
+            assert_int_equal(coffer_conn_new(&c->conn, p->client, &endpoint, p->now_ms), COFFER_OK);
+            if (!p->greet_by_hand) {
+                greet(p, c);
+            }
+            return c;
+        }
+    }
+    wrong(p, "too many conns");
+}
+
+static coffer__buf *captured_named(player *p, const char *name) {
+    for (size_t i = 0; i < MOST_NAMED; i++) {
+        if (p->captured[i].name[0] == '\0') {
+            snprintf(p->captured[i].name, sizeof p->captured[i].name, "%s", name);
+        }
+        if (strcmp(p->captured[i].name, name) == 0) {
+            return &p->captured[i].bytes;
+        }
+    }
+    wrong(p, "too many captures");
+}
+
+/* ---- bytes ------------------------------------------------------------------------------------------------------ */
+
+/* Everything the conn wants written goes to the server, a piece at a time. */
+static void drain(player *p, named_conn *c) {
+    for (;;) {
+        coffer_slice out = coffer_conn_output(c->conn);
+        if (out.len == 0) {
+            return;
+        }
+        size_t take = p->piece != 0 && p->piece < out.len ? p->piece : out.len;
+        assert_true(coffer__buf_append(&c->seen, out.data, take));
+        coffer_conn_sent(c->conn, take);
+    }
+}
+
+static void feed(player *p, named_conn *c, const char *bytes, size_t len) {
+    drain(p, c);
+    for (size_t at = 0; at < len;) {
+        size_t take = p->piece != 0 && p->piece < len - at ? p->piece : len - at;
+        char *copy = (char *)malloc(take); /* of exactly that size, so that a read beyond it is seen */
+        memcpy(copy, bytes + at, take);
+        coffer_conn_feed(c->conn, coffer_slice_of(copy, take), p->now_ms);
+        free(copy);
+        at += take;
+        drain(p, c);
+    }
+    coffer_waiter *waiter;
+    while ((waiter = coffer_conn_pop_ready(c->conn)) != NULL) {
+        coffer_waiter_free(waiter);
+    }
+}
+
+/* Takes one command off what the server has received. False where there is none. */
+static bool take_command(player *p, named_conn *c, word *arguments, size_t *count) {
+    drain(p, c);
+    const char *at = c->seen.data;
+    if (c->seen.len == 0) {
+        return false;
+    }
+    char *end;
+    *count = strtoul(at + 1, &end, 10);
+    at = end + 2;
+    for (size_t i = 0; i < *count; i++) {
+        size_t len = strtoul(at + 1, &end, 10);
+        at = end + 2;
+        assert_true(i < MOST_WORDS && len < sizeof arguments[i].text);
+        memcpy(arguments[i].text, at, len);
+        arguments[i].text[len] = '\0';
+        arguments[i].len = len;
+        at += len + 2;
+    }
+    coffer__buf_consume(&c->seen, (size_t)(at - c->seen.data));
+    return true;
+}
+
+static void greet(player *p, named_conn *c) {
+    static word arguments[MOST_WORDS];
+    size_t count;
+    while (take_command(p, c, arguments, &count)) {
+        if (strcmp(arguments[0].text, "TIME") == 0) {
+            char time[80];
+            snprintf(time, sizeof time, "*2\r\n$10\r\n%010llu\r\n$6\r\n000000\r\n", 1700000000ull + (unsigned long long)p->now_ms / 1000);
+            feed(p, c, time, strlen(time));
+        } else {
+            feed(p, c, "+OK\r\n", 5);
+        }
+    }
+}
+
+/* ---- the driver ------------------------------------------------------------------------------------------------- */
+
+static coffer_want run(player *p, named_op *one) {
+    coffer_action action;
+    for (;;) {
+        coffer_want want = coffer_op_next(one->op, p->now_ms, &action);
+        if (want != COFFER_WANT_CALL) {
+            return want;
+        }
+        named_conn *c = conn_named(p, p->in_use);
+        coffer_status status = coffer_call_send(action.call, c->conn);
+        if (status != COFFER_OK) {
+            coffer_call_fail(action.call, status, "the scripted conn has failed");
+        }
+    }
+}
+
+static void run_all(player *p) {
+    for (size_t i = 0; i < MOST_NAMED; i++) {
+        if (p->ops[i].op != NULL) {
+            run(p, &p->ops[i]);
+        }
+    }
+}
+
+/* ---- commands of the grammar ------------------------------------------------------------------------------------ */
+
+static void set_options(player *p) {
+    for (size_t i = 1; i < p->word_count; i++) {
+        char *equals = strchr(p->words[i].text, '=');
+        coffer_error error;
+        *equals = '\0';
+        const char *name = strcmp(p->words[i].text, "ns") == 0 ? "namespace" : p->words[i].text;
+        if (coffer_options_set(p->options, name, coffer_slice_text(equals + 1), &error) != COFFER_OK) {
+            wrong(p, "%s", error.text);
+        }
+    }
+}
+
+static void open_client(player *p) {
+    coffer_error error;
+    coffer_clock clock = {.now_ms = p->now_ms, .unix_ms = 1700000000000ull + p->now_ms};
+    if (p->client == NULL && (coffer_client_new(&p->client, p->options, clock, &error) != COFFER_OK ||
+                              coffer_namespace_new(&p->ns, p->client, NULL, &error) != COFFER_OK)) {
+        wrong(p, "%s", error.text);
+    }
+}
+
+static coffer_status make_op(player *p, named_op *one, const char *what, coffer_slice key) {
+    coffer_slice value = coffer_slice_text(one->value);
+    coffer_read_options read = COFFER_READ_OPTIONS_INIT;
+    coffer_write_options write = COFFER_WRITE_OPTIONS_INIT;
+    read.timeout_ms = write.timeout_ms = number_option(p, "timeout_ms", 0);
+    read.accept_stale = number_option(p, "stale", 0) != 0;
+    write.ttl_ms = number_option(p, "ttl_ms", 0);
+    write.format = (uint8_t)number_option(p, "format", 0);
+    int64_t delta = (int64_t)number_option(p, "delta", 1);
+    coffer_slice keys[3] = {key, COFFER_SLICE("second"), COFFER_SLICE("third")};
+    const struct {
+        const char *name;
+        coffer_status status;
+    } made[] = {
+#define MAKE(word, expression) {word, strcmp(what, word) == 0 ? (expression) : COFFER_MISS}
+        MAKE("get", coffer_op_get(&one->op, p->ns, key, &read)),
+        MAKE("set", coffer_op_set(&one->op, p->ns, key, value, &write)),
+        MAKE("add", coffer_op_add(&one->op, p->ns, key, value, &write)),
+        MAKE("replace", coffer_op_replace(&one->op, p->ns, key, value, &write)),
+        MAKE("compare_and_set", coffer_op_compare_and_set(&one->op, p->ns, key, number_option(p, "id", 0), value, &write)),
+        MAKE("delete", coffer_op_delete(&one->op, p->ns, key, &read)),
+        MAKE("exists", coffer_op_exists(&one->op, p->ns, key, &read)),
+        MAKE("ttl", coffer_op_ttl(&one->op, p->ns, key, &read)),
+        MAKE("expire", coffer_op_expire(&one->op, p->ns, key, number_option(p, "ttl_ms", 0), &read)),
+        MAKE("increment", coffer_op_increment(&one->op, p->ns, key, delta, &write)),
+        MAKE("counter", coffer_op_counter(&one->op, p->ns, key, &read)),
+        MAKE("get_many", coffer_op_get_many(&one->op, p->ns, keys, 3, &read)),
+        MAKE("delete_many", coffer_op_delete_many(&one->op, p->ns, keys, 3, &read)),
+        MAKE("get_or_load", coffer_op_get_or_load(&one->op, p->ns, key, &read)),
+        MAKE("ping", coffer_op_ping(&one->op, p->ns, &read)),
+#undef MAKE
+    };
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
+        if (strcmp(made[i].name, what) == 0) {
+            return made[i].status;
+        }
+    }
+    wrong(p, "there is no operation called %s", what);
+}
+
+static void begin_op(player *p) {
+    open_client(p);
+    const word *name = option(p, "as");
+    char wanted[16];
+    snprintf(wanted, sizeof wanted, "%.15s", name == NULL ? "op" : name->text);
+    size_t i = 0;
+    while (i < MOST_NAMED && p->ops[i].op != NULL && strcmp(p->ops[i].name, wanted) != 0) {
+        i++;
+    }
+    assert_true(i < MOST_NAMED);
+    named_op *one = &p->ops[i];
+    coffer_op_free(one->op);
+    one->op = NULL;
+    memcpy(one->name, wanted, sizeof wanted);
+    const word *value = option(p, "value");
+    snprintf(one->value, sizeof one->value, "%s", value == NULL ? "" : value->text);
+    const word *given = option(p, "key");
+    word key = {.len = 0};
+    if (given != NULL) {
+        key = *given;
+    }
+    char what[32];
+    snprintf(what, sizeof what, "%.31s", p->words[1].text);
+    assert_int_equal(make_op(p, one, what, coffer_slice_of(key.text, key.len)), COFFER_OK);
+    coffer_waiter *waiter;
+    assert_int_equal(coffer_waiter_new(&waiter, one), COFFER_OK);
+    coffer_op_set_waiter(one->op, waiter);
+    coffer_waiter_free(waiter);
+    run(p, one);
+}
+
+static const char *script_part(const char *name, bool sha) {
+#define PART(script, script_sha, script_text) \
+    if (strcmp(name, #script) == 0) { \
+        return sha ? (script_sha) : (script_text); \
+    }
+    COFFER__SCRIPT_MAP(PART)
+#undef PART
+    return "?";
+}
+
+static void expect_argument(player *p, const word *expected, const word *got) {
+    const char *text = expected->text;
+    char inner[64] = "";
+    if (!expected->quoted && text[0] == '<') {
+        snprintf(inner, sizeof inner, "%.*s", (int)(expected->len - 2 < 63 ? expected->len - 2 : 63), text + 1);
+        if (strncmp(inner, "sha:", 4) == 0 || strncmp(inner, "text:", 5) == 0) {
+            bool sha = inner[0] == 's';
+            text = script_part(inner + (sha ? 4 : 5), sha);
+        } else {
+            coffer__buf *keep = captured_named(p, inner);
+            coffer__buf_clear(keep);
+            assert_true(coffer__buf_append(keep, got->text, got->len));
+            return;
+        }
+    }
+    size_t len = inner[0] != '\0' ? strlen(text) : expected->len;
+    if (len != got->len || memcmp(text, got->text, len) != 0) {
+        wrong(p, "expected the argument '%s', the conn sent '%s'", text, got->text);
+    }
+}
+
+static void expect_command(player *p) {
+    static word arguments[MOST_WORDS];
+    size_t count;
+    run_all(p);
+    if (!take_command(p, conn_named(p, p->words[1].text), arguments, &count)) {
+        wrong(p, "the conn sent nothing");
+    }
+    if (count != p->word_count - 2) {
+        wrong(p, "expected %zu arguments, the conn sent %zu, the first being %s", p->word_count - 2, count, arguments[0].text);
+    }
+    for (size_t i = 0; i < count; i++) {
+        expect_argument(p, &p->words[i + 2], &arguments[i]);
+    }
+}
+
+static void append_text(coffer__buf *out, const char *text) {
+    assert_true(coffer__buf_append(out, text, strlen(text)));
+}
+
+static void append_bulk(coffer__buf *out, coffer_slice bytes) {
+    char header[32];
+    snprintf(header, sizeof header, "$%zu\r\n", bytes.len);
+    append_text(out, header);
+    assert_true(coffer__buf_append_slice(out, bytes));
+    append_text(out, "\r\n");
+}
+
+/* <e1> or <e1+9>: what was captured, as a bulk. */
+static void append_captured(player *p, coffer__buf *out, const word *w) {
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)(w->len - 2), w->text + 1);
+    char *plus = strchr(name, '+');
+    if (plus != NULL) {
+        *plus = '\0';
+    }
+    coffer__buf *bytes = captured_named(p, name);
+    size_t flip = plus == NULL ? 0 : strtoul(plus + 1, NULL, 10);
+    assert_true(flip < bytes->len);
+    bytes->data[flip] = (char)(bytes->data[flip] ^ (plus != NULL));
+    append_bulk(out, coffer__buf_slice(bytes));
+    bytes->data[flip] = (char)(bytes->data[flip] ^ (plus != NULL));
+}
+
+static void append_hex(coffer__buf *out, const char *hex) {
+    for (; hex[0] != '\0' && hex[1] != '\0'; hex += 2) {
+        char byte[3] = {hex[0], hex[1], 0};
+        char value = (char)strtol(byte, NULL, 16);
+        assert_true(coffer__buf_append(out, &value, 1));
+    }
+}
+
+static void answer(player *p) {
+    coffer__buf out = COFFER__BUF_INIT;
+    for (size_t i = 2; i < p->word_count; i++) {
+        const word *w = &p->words[i];
+        if (w->quoted) {
+            append_bulk(&out, coffer_slice_of(w->text, w->len));
+        } else if (w->text[0] == '<') {
+            append_captured(p, &out, w);
+        } else if (strncmp(w->text, "hex:", 4) == 0) {
+            append_hex(&out, w->text + 4);
+        } else {
+            append_text(&out, w->text);
+            for (; w->text[0] == '-' && i + 1 < p->word_count; i++) { /* an error takes the rest of the line */
+                append_text(&out, " ");
+                append_text(&out, p->words[i + 1].text);
+            }
+            append_text(&out, "\r\n");
+        }
+    }
+    feed(p, conn_named(p, p->words[1].text), out.data, out.len);
+    coffer__buf_free(&out);
+    run_all(p);
+}
+
+static void expect_end(player *p) {
+    named_op *one = op_named(p, p->words[1].text);
+    coffer_want want = run(p, one);
+    if (want != COFFER_WANT_DONE) {
+        wrong(p, "the op has not ended: it wants %d", (int)want);
+    }
+    const char *status = coffer_status_name(coffer_op_status(one->op));
+    if (!word_is(p, 2, status)) {
+        wrong(p, "expected %s, it ended with %s (%s)", p->words[2].text, status, coffer_op_message(one->op));
+    }
+    const coffer_value *value = coffer_op_value(one->op);
+    const word *w = option(p, "value");
+    if (w != NULL && !coffer_slice_equal(value->data, coffer_slice_of(w->text, w->len))) {
+        wrong(p, "expected the value '%s', got '%.*s'", w->text, (int)value->data.len, value->data.data);
+    }
+    if (option(p, "integer") != NULL && coffer_op_integer(one->op) != (int64_t)number_option(p, "integer", 0)) {
+        wrong(p, "the integer is %lld", (long long)coffer_op_integer(one->op));
+    }
+    w = option(p, "source");
+    if (w != NULL && strcmp(w->text, coffer_source_name(value->source)) != 0) {
+        wrong(p, "the source is %s", coffer_source_name(value->source));
+    }
+    w = option(p, "says");
+    if (w != NULL && strstr(coffer_op_message(one->op), w->text) == NULL) {
+        wrong(p, "it says: %s", coffer_op_message(one->op));
+    }
+}
+
+static void expect_want(player *p) {
+    static const char *const names[] = {"DONE", "CALL", "REPLY", "SLEEP", "WAIT", "LOAD", "SECRET", "TAKE"};
+    coffer_want want = run(p, op_named(p, p->words[1].text));
+    if (!word_is(p, 2, names[want])) {
+        wrong(p, "it wants %s", names[want]);
+    }
+}
+
+static void expect_conn(player *p) {
+    named_conn *c = conn_named(p, p->words[1].text);
+    const char *state = coffer_conn_status(c->conn) != COFFER_OK ? coffer_status_name(coffer_conn_status(c->conn))
+                        : coffer_conn_idle(c->conn)              ? "IDLE"
+                        : coffer_conn_ready(c->conn)             ? "READY"
+                                                                 : "GREETING";
+    if (!word_is(p, 2, state)) {
+        wrong(p, "the conn is %s: %s", state, coffer_conn_message(c->conn));
+    }
+    if (option(p, "due") != NULL && coffer_conn_due(c->conn) != number_option(p, "due", 0)) {
+        wrong(p, "%zu replies are due", coffer_conn_due(c->conn));
+    }
+}
+
+static void expect_count(player *p) {
+    coffer_metrics metrics = {.struct_size = sizeof metrics};
+    assert_int_equal(coffer_metrics_read(p->ns, &metrics), COFFER_OK);
+    uint64_t got = UINT64_MAX;
+#define COUNTED(field, help) got = word_is(p, 1, #field) ? metrics.counters.field : got;
+    COFFER_COUNTER_MAP(COUNTED)
+#undef COUNTED
+    if (got != strtoull(p->words[2].text, NULL, 10)) {
+        wrong(p, "%s is %llu", p->words[1].text, (unsigned long long)got);
+    }
+}
+
+static void answer_loader(player *p) {
+    named_op *one = op_named(p, p->words[1].text);
+    coffer_write_options options = COFFER_WRITE_OPTIONS_INIT;
+    options.absent = word_is(p, 0, "supply_absent");
+    if (word_is(p, 0, "abort")) {
+        coffer_op_abort(one->op, p->word_count > 2 ? COFFER_INTERRUPTED : COFFER_LOAD_FAILED);
+    } else {
+        coffer_slice value = p->word_count > 2 ? coffer_slice_of(p->words[2].text, p->words[2].len) : coffer_slice_of(NULL, 0);
+        coffer_op_supply(one->op, value, &options, 0);
+    }
+    run(p, one);
+}
+
+static void free_op(player *p) {
+    named_op *one = op_named(p, p->words[1].text);
+    coffer_op_free(one->op);
+    memset(one, 0, sizeof *one);
+}
+
+static void pass_time(player *p) {
+    p->now_ms += strtoull(p->words[1].text, NULL, 10);
+    run_all(p);
+}
+
+static void break_conn(player *p) {
+    drain(p, conn_named(p, p->words[1].text));
+    coffer_conn_fail(conn_named(p, p->words[1].text)->conn, COFFER_CLOSED, "the scripted socket broke");
+}
+
+static void greet_by_hand(player *p) {
+    p->greet_by_hand = true;
+}
+
+static void use_conn(player *p) {
+    snprintf(p->in_use, sizeof p->in_use, "%.15s", p->words[1].text);
+}
+
+static void play_line(player *p) {
+    static const struct {
+        const char *word;
+        void (*play)(player *);
+    } lines[] = {
+        {"options", set_options}, {"op", begin_op},          {">", expect_command},           {"<", answer},
+        {"~", pass_time},         {"wants", expect_want},    {"supply", answer_loader},       {"supply_absent", answer_loader},
+        {"abort", answer_loader}, {"free", free_op},         {"break", break_conn},           {"=", expect_end},
+        {"conn", expect_conn},    {"count", expect_count},   {"greet", greet_by_hand},        {"use", use_conn},
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        if (word_is(p, 0, lines[i].word)) {
+            lines[i].play(p);
+            return;
+        }
+    }
+    wrong(p, "what is '%s'?", p->words[0].text);
+}
+
+static void end(player *p) {
+    for (size_t i = 0; i < MOST_NAMED; i++) {
+        coffer_op_free(p->ops[i].op);
+        coffer_conn_free(p->conns[i].conn);
+        coffer__buf_free(&p->conns[i].seen);
+        coffer__buf_free(&p->captured[i].bytes);
+    }
+    coffer_namespace_free(p->ns);
+    coffer_client_free(p->client);
+    coffer_options_free(p->options);
+    free(p);
+}
+
+void transcript_play(const char *path, size_t piece_bytes) {
+    player *p = (player *)calloc(1, sizeof *p);
+    *p = (player){.path = path, .piece = piece_bytes, .now_ms = 1000, .in_use = "a", .options = coffer_options_new()};
+    split(p, "options url=redis://scripted/0?timeout=2s prefix=app namespace=users ttl=300s ttl_jitter=0");
+    set_options(p);
+    FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        wrong(p, "cannot be read");
+    }
+    char line[4096];
+    while (fgets(line, sizeof line, file) != NULL) {
+        p->line++;
+        line[strcspn(line, "\n")] = '\0';
+        char *comment = strstr(line, "  # ");
+        if (comment != NULL) {
+            *comment = '\0';
+        }
+        split(p, line);
+        if (p->word_count > 0 && line[0] != '#') {
+            play_line(p);
+        }
+    }
+    fclose(file);
+    end(p);
+}
