@@ -1,0 +1,17 @@
+/* What drivers in C may ask of an op beyond driver.h. Includes nothing of the engine's insides. */
+#ifndef COFFER_ENGINE_ACCESS_H
+#define COFFER_ENGINE_ACCESS_H
+
+#include <coffer/driver.h>
+#include <coffer/metrics.h>
+
+/* Which operation it is, for coffer_metrics_record. */
+coffer_operation coffer__op_operation(const coffer_op *op);
+
+/* Its namespace, for the same. Lent until the op is freed. */
+coffer_namespace *coffer__op_namespace(const coffer_op *op);
+
+/* The waiter it was given by coffer_op_set_waiter, lent; NULL where it has none. */
+coffer_waiter *coffer__op_waiter(const coffer_op *op);
+
+#endif

@@ -1,0 +1,113 @@
+/* What each thread keeps: a run for its next op, and a buffer to read into. Freed when the thread ends. */
+#include "run_internal.h"
+
+#include "base/alloc.h"
+#include "base/lock.h"
+
+#include <stdlib.h>
+
+enum { SAMPLED_OF = 64 };
+
+typedef struct kept {
+    coffer__run *run;
+    char *buffer;
+    unsigned tick;
+    bool registered;
+} kept;
+
+static _Thread_local kept mine;
+static pthread_key_t key;
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+
+static void free_run(coffer__run *run) {
+    if (run != NULL) {
+        coffer_waiter_free(run->waiter);
+        coffer__ticket_clear(&run->ticket);
+        pthread_cond_destroy(&run->cond);
+        pthread_mutex_destroy(&run->mutex);
+        coffer__release(run);
+    }
+}
+
+/* The end of a thread. Its thread-local memory is still there while destructors of keys run; another one may use it again after this. */
+static void thread_ends(void *argument) {
+    kept *own = (kept *)argument;
+    free_run(own->run);
+    coffer__release(own->buffer);
+    own->run = NULL;
+    own->buffer = NULL;
+    own->registered = false;
+}
+
+/* The main thread ends with exit, which runs no destructors of keys. */
+static void program_ends(void) {
+    thread_ends(&mine);
+}
+
+static void make_key(void) {
+    pthread_key_create(&key, thread_ends);
+    atexit(program_ends);
+}
+
+static void register_thread(void) {
+    if (!mine.registered) {
+        pthread_once(&key_once, make_key);
+        mine.registered = pthread_setspecific(key, &mine) == 0;
+    }
+}
+
+static void init_wake(coffer__run *run) {
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&run->mutex, NULL);
+    pthread_cond_init(&run->cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+    coffer__ticket_init(&run->ticket);
+}
+
+static coffer__run *new_run(void) {
+    coffer__run *run = (coffer__run *)coffer__alloc_zero(sizeof *run);
+    if (run == NULL) {
+        return NULL;
+    }
+    if (coffer_waiter_new(&run->waiter, run) != COFFER_OK) {
+        coffer__release(run);
+        return NULL;
+    }
+    init_wake(run);
+    run->generation = coffer__fork_generation();
+    return run;
+}
+
+coffer__run *coffer__thread_take_run(void) {
+    coffer__run *run = mine.run;
+    mine.run = NULL;
+    return run != NULL ? run : new_run();
+}
+
+void coffer__thread_give_run(coffer__run *run) {
+    register_thread();
+    if (mine.run != NULL || !mine.registered) {
+        free_run(run);
+        return;
+    }
+    run->went_out = false;
+    run->call = NULL;
+    run->pool = NULL;
+    run->failed = COFFER_OK;
+    run->started_us = 0;
+    mine.run = run;
+}
+
+char *coffer__thread_buffer(void) {
+    if (mine.buffer == NULL) {
+        register_thread();
+        mine.buffer = (char *)coffer__alloc(COFFER__READ_BYTES);
+    }
+    return mine.buffer;
+}
+
+bool coffer__thread_samples(void) {
+    return mine.tick++ % SAMPLED_OF == 0;
+}
