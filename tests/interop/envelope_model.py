@@ -17,6 +17,11 @@ def u(width: int, number: int) -> bytes:
     return number.to_bytes(width, "big")
 
 
+def xor(a: bytes, b: bytes) -> bytes:
+    """As long as the shorter."""
+    return bytes(x ^ y for x, y in zip(a, b, strict=False))
+
+
 # AES-256 (FIPS 197), encryption only.
 
 
@@ -61,7 +66,7 @@ def _expand(key: bytes) -> list[bytes]:
             round_constant = _double(round_constant)
         elif i % 8 == 4:
             word = bytes(SBOX[b] for b in word)
-        words.append(bytes(a ^ b for a, b in zip(words[i - 8], word)))
+        words.append(xor(words[i - 8], word))
     return [b"".join(words[i : i + 4]) for i in range(0, 60, 4)]
 
 
@@ -74,12 +79,12 @@ def _mix(column: bytes) -> bytes:
 
 def aes(key: bytes, block: bytes) -> bytes:
     rounds = _expand(key)
-    state = bytes(a ^ b for a, b in zip(block, rounds[0]))
+    state = xor(block, rounds[0])
     for number in range(1, 15):
         state = bytes(SBOX[state[(i * 5) % 16]] for i in range(16))  # SubBytes and ShiftRows
         if number < 14:
             state = b"".join(_mix(state[i : i + 4]) for i in range(0, 16, 4))
-        state = bytes(a ^ b for a, b in zip(state, rounds[number]))
+        state = xor(state, rounds[number])
     return state
 
 
@@ -104,7 +109,7 @@ def _ghash(h: int, data: bytes) -> int:
 
 def gcm_seal(key: bytes, nonce: bytes, aad: bytes, text: bytes) -> bytes:
     stream = b"".join(aes(key, nonce + u(4, 2 + i)) for i in range((len(text) + 15) // 16))
-    out = bytes(a ^ b for a, b in zip(text, stream))
+    out = xor(text, stream)
     fill = [bytes(-len(part) % 16) for part in (aad, out)]
     lengths = u(8, len(aad) * 8) + u(8, len(out) * 8)
     h = int.from_bytes(aes(key, bytes(16)), "big")
@@ -116,10 +121,10 @@ def gcm_seal(key: bytes, nonce: bytes, aad: bytes, text: bytes) -> bytes:
 
 
 def xaes_message_key(key: bytes, nonce: bytes) -> bytes:
-    l = int.from_bytes(aes(key, bytes(16)), "big")
-    k1 = u(16, (l << 1) % 2**128 ^ (0x87 if l >> 127 else 0))
+    zero_block = int.from_bytes(aes(key, bytes(16)), "big")
+    k1 = u(16, (zero_block << 1) % 2**128 ^ (0x87 if zero_block >> 127 else 0))
     blocks = (bytes([0, i, 0x58, 0]) + nonce[:12] for i in (1, 2))
-    return b"".join(aes(key, bytes(a ^ b for a, b in zip(block, k1))) for block in blocks)
+    return b"".join(aes(key, xor(block, k1)) for block in blocks)
 
 
 def xaes_seal(key: bytes, nonce: bytes, aad: bytes, text: bytes) -> bytes:

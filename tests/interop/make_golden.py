@@ -1,4 +1,4 @@
-"""Writes tests/interop/golden/*.hex from the model: `python3 tests/interop/make_golden.py`.
+"""Writes tests/interop/golden/*.hex and the end of docs/envelope.md, from the model.
 
 One `name: value` a line. Bytes are hex; purpose, prefix, name and version are ASCII. `writes: no`
 where the bytes come from a compressor, which may make others tomorrow: such a one is only read.
@@ -14,6 +14,14 @@ import envelope_model as model
 from envelope_model import Binding, Entry
 
 FOLDER = Path(__file__).parent / "golden"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "envelope.md"
+HEADING = "## Golden envelopes\n"
+INTRODUCTION = """
+The files of `tests/interop/golden`, made by `tests/interop/make_golden.py`. Bytes are hex; purpose,
+prefix, name and version are ASCII; `key_id: 0` is the derived one. `writes: no` where the payload
+comes from a compressor, which may make other bytes tomorrow: such a one is only read. The tests of
+the core read them all and write the others again, byte for byte.
+"""
 MASTER = bytes(range(32))
 NONCE = bytes(range(0x40, 0x58))
 
@@ -57,9 +65,7 @@ def save_plain(name: str, about: str, entry: Entry) -> None:
     save(name, common(about, entry, Binding()), model.plain(entry))
 
 
-def save_sealed(
-    name: str, about: str, entry: Entry, binding: Binding, key_id: int, pad: str
-) -> None:
+def save_sealed(name: str, about: str, entry: Entry, binding: Binding, key_id: int, pad: str) -> None:
     lines = common(about, entry, binding)
     lines += [f"master: {base64.b64encode(MASTER).decode()}", f"key_id: {key_id}"]
     lines += [f"pad: {pad}", f"nonce: {NONCE.hex()}"]
@@ -67,7 +73,19 @@ def save_sealed(
     save(name, lines, model.sealed(entry, binding, MASTER, key_id, NONCE, pad))
 
 
+def document(text: str) -> str:
+    """The specification with its last section made anew."""
+    files = sorted(FOLDER.glob("*.hex"))
+    fences = "".join(f"\n### {file.stem}\n\n```\n{file.read_text()}```\n" for file in files)
+    return text.partition(HEADING)[0] + HEADING + INTRODUCTION + fences
+
+
 def main() -> None:
+    save_all()
+    DOCUMENT.write_text(document(DOCUMENT.read_text()))
+
+
+def save_all() -> None:
     tags = ((b"team:7", 0x0102030405060708), (b"\xff", model.NEVER))
     text = Entry(payload="Grüße".encode(), format=1, load_cost=37)
     tagged = Entry(payload=b'{"id":42}', format=2, tags=tags, lease=1767225605000)
