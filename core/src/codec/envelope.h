@@ -54,7 +54,8 @@ typedef struct coffer__codec {
 } coffer__codec;
 
 /* Appends the envelope to `out` (unchanged on failure). The entry id is the caller's to draw. TOO_LARGE, BAD_FORMAT (4 to 127), BAD_TAGS, BAD_KIND,
- * NO_RANDOM, NO_MEMORY, SEAL_UNFIT; UNKNOWN_KEY where no key is primary. `compress: always` means any size, but not sealed ones: those need `trusted`. */
+ * NO_RANDOM, NO_MEMORY, SEAL_UNFIT; UNKNOWN_KEY where no key is primary. `compress: always` means any size, but not sealed ones: those need
+ * `trusted`. */
 coffer_status coffer__envelope_write(const coffer__codec *codec, const coffer__binding *binding, const coffer__entry *entry, coffer__buf *out);
 
 /* For golden values: the same with a nonce given. */

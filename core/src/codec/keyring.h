@@ -24,7 +24,8 @@ void coffer__keyring_free(coffer__keyring *keyring); /* wipes; takes NULL */
  * repeating (a period of 16 bytes or less), an id that is taken, a second PRIMARY. */
 coffer_status coffer__keyring_add(coffer__keyring *keyring, coffer_slice base64, uint32_t id, coffer__key_state state, coffer_error *error);
 
-/* The keys of one namespace (its name as on the wire), derived once. Lives apart from the keyring; any number of threads may seal and open with it. */
+/* The keys of one namespace (its name as on the wire), derived once. Lives apart from the keyring; any number of threads may seal and open with
+ * it. */
 typedef struct coffer__sealer coffer__sealer;
 coffer_status coffer__sealer_new(coffer__sealer **sealer, const coffer__keyring *keyring, coffer_slice namespace_name, coffer_error *error);
 void coffer__sealer_free(coffer__sealer *sealer); /* wipes; takes NULL */

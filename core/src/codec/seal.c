@@ -53,7 +53,8 @@ static void lane_give(coffer__xaes *xaes, lane *used) {
     }
 }
 
-/* CMAC's first subkey (NIST SP 800-38B, 6.1): L = AES(K, 0), shifted left by a bit, 0x87 into the last byte if a bit fell out. No branch on a secret. */
+/* CMAC's first subkey (NIST SP 800-38B, 6.1): L = AES(K, 0), shifted left by a bit, 0x87 into the last byte if a bit fell out.
+ * No branch on a secret. */
 static void shift_to_k1(const uint8_t l[BLOCK_BYTES], uint8_t k1[BLOCK_BYTES]) {
     uint8_t carry = 0;
     for (size_t i = BLOCK_BYTES; i-- > 0;) {

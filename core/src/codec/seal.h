@@ -19,7 +19,8 @@ coffer_status coffer__xaes_open(coffer__xaes *xaes, const uint8_t nonce[24], cof
 /* For the vectors: the message key that a nonce gives. */
 coffer_status coffer__xaes_derive(coffer__xaes *xaes, const uint8_t nonce[24], uint8_t message_key[32]);
 
-/* The same with a sealer's keys, by id. SEAL_UNFIT where the known-answer test (run once, at the first use) fails; UNKNOWN_KEY, REVOKED_KEY, AUTH_FAILED. */
+/* The same with a sealer's keys, by id. SEAL_UNFIT where the known-answer test (run once, at the first use) fails; UNKNOWN_KEY, REVOKED_KEY,
+ * AUTH_FAILED. */
 coffer_status coffer__sealer_seal(coffer__sealer *sealer, const uint8_t nonce[24], coffer_slice aad, coffer_slice text, uint8_t *out);
 coffer_status coffer__sealer_open(coffer__sealer *sealer, uint32_t key_id, const uint8_t nonce[24], coffer_slice aad, coffer_slice sealed,
                                   uint8_t *out);

@@ -1,4 +1,5 @@
-/* The known-answer test: what libcrypto computes is compared with C2SP's vectors before the first value is sealed or opened. Well under 1 ms, once. */
+/* The known-answer test: what libcrypto computes is compared with C2SP's vectors before the first value is sealed or opened. Well under 1 ms,
+ * once. */
 #ifndef COFFER_CODEC_SEAL_CHECK_H
 #define COFFER_CODEC_SEAL_CHECK_H
 
