@@ -25,7 +25,7 @@ typedef struct coffer__packed {
 } coffer__packed;
 
 /* Reads all but the payload into `entry` (its slices point into `body`) and says how that is packed. BAD_LENGTH, BAD_KIND, BAD_CODEC,
- * BAD_FORMAT, BAD_TAGS, BAD_DICTIONARY; TOO_LARGE over max_value_bytes; DECOMP where an unsealed one claims to grow more than a writer may make it. */
+ * BAD_FORMAT, BAD_TAGS, BAD_DICTIONARY; TOO_LARGE over max_value_bytes; DECOMP where an unsealed one claims to grow more than a writer makes it. */
 coffer_status coffer__body_parse(const coffer__codec *codec, coffer_slice body, coffer__entry *entry, coffer__packed *packed);
 
 #endif
