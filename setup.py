@@ -56,7 +56,7 @@ def make_wrapper(target: Path) -> None:
     if swig is None:
         raise SystemExit("coffer: building from a checkout needs SWIG 4.1 or newer: pip install swig, or apt-get install swig")
     target.parent.mkdir(parents=True, exist_ok=True)
-    command = [swig, "-python", "-noproxy", "-Ibindings/swig", "-o", str(target), "-outdir", str(target.parent)]
+    command = [swig, "-python", "-Ibindings/swig", "-o", str(target), "-outdir", str(target.parent)]
     subprocess.run([*command, str(PYTHON / "coffer_python.i")], check=True, cwd=ROOT)
 
 
