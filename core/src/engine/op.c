@@ -85,9 +85,11 @@ bool coffer__op_prepare_key(coffer_op *op, bool counter) {
         return false;
     }
     size_t given = op->key.len;
-    bool written = coffer__buf_append_slice(&op->keys, coffer__buf_slice(&op->ns->key_base)) && coffer__key_append(&op->keys, op->key, counter);
+    coffer_slice base = coffer__buf_slice(&op->ns->key_base);
+    /* Room for all that may be written, first: op->key is in the same buffer, which moves when it grows. */
+    bool roomy = given < SIZE_MAX / 4 - base.len && coffer__buf_reserve(&op->keys, base.len + 3 * given + 1);
     op->key = coffer_slice_of(op->keys.data, given);
-    if (!written) {
+    if (!roomy || !coffer__buf_append_slice(&op->keys, base) || !coffer__key_append(&op->keys, op->key, counter)) {
         coffer__op_finish(op, COFFER_NO_MEMORY);
         return false;
     }
