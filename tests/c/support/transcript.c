@@ -3,17 +3,12 @@
 #include "base/buf.h"
 #include "cmocka_all.h"
 #include "scripts_embedded.h"
+#include "support/transcript_words.h"
 #include <coffer/coffer.h>
 
 #include <stdarg.h>
 
-enum { MOST_WORDS = 40, MOST_NAMED = 12 };
-
-typedef struct word {
-    char text[2048];
-    size_t len;
-    bool quoted;
-} word;
+enum { MOST_NAMED = 12 };
 
 typedef struct named_conn {
     char name[16];
@@ -60,46 +55,9 @@ __attribute__((format(printf, 2, 3), noreturn)) static void wrong(const player *
 
 /* ---- words ---------------------------------------------------------------------------------------------------- */
 
-static char escaped(const char **at) {
-    switch (*++*at) {
-    case 'r':
-        return '\r';
-    case 'n':
-        return '\n';
-    case 'x': {
-        char hex[3] = {(*at)[1], (*at)[2], 0};
-        *at += 2;
-        return (char)strtol(hex, NULL, 16);
-    }
-    default:
-        return **at;
-    }
-}
-
-static void split(player *p, const char *at) {
-    p->word_count = 0;
-    while (*at != '\0') {
-        while (*at == ' ') {
-            at++;
-        }
-        if (*at == '\0') {
-            return;
-        }
-        if (p->word_count == MOST_WORDS) {
-            wrong(p, "too many words");
-        }
-        word *w = &p->words[p->word_count++];
-        bool inside = false;
-        w->len = 0;
-        w->quoted = *at == '"';
-        for (; *at != '\0' && (inside || *at != ' '); at++) {
-            if (*at == '"') {
-                inside = !inside;
-            } else if (w->len < sizeof w->text - 1) {
-                w->text[w->len++] = inside && *at == '\\' ? escaped(&at) : *at;
-            }
-        }
-        w->text[w->len] = '\0';
+static void split(player *p, const char *line) {
+    if (!words_split(p->words, &p->word_count, line)) {
+        wrong(p, "too many words");
     }
 }
 
@@ -107,20 +65,8 @@ static bool word_is(const player *p, size_t index, const char *text) {
     return index < p->word_count && strcmp(p->words[index].text, text) == 0;
 }
 
-/* The value of name=..., or NULL. */
 static const word *option(const player *p, const char *name) {
-    static word found;
-    size_t len = strlen(name);
-    for (size_t i = 1; i < p->word_count; i++) {
-        const word *w = &p->words[i];
-        if (w->len > len && memcmp(w->text, name, len) == 0 && w->text[len] == '=') {
-            found.len = w->len - len - 1;
-            memcpy(found.text, w->text + len + 1, found.len);
-            found.text[found.len] = '\0';
-            return &found;
-        }
-    }
-    return NULL;
+    return words_option(p->words, p->word_count, name);
 }
 
 static uint64_t number_option(const player *p, const char *name, uint64_t otherwise) {
@@ -361,9 +307,9 @@ static void begin_op(player *p) {
 }
 
 static const char *script_part(const char *name, bool sha) {
-#define PART(script, script_sha, script_text) \
-    if (strcmp(name, #script) == 0) { \
-        return sha ? (script_sha) : (script_text); \
+#define PART(script, script_sha, script_text)                                                                                                        \
+    if (strcmp(name, #script) == 0) {                                                                                                                \
+        return sha ? (script_sha) : (script_text);                                                                                                   \
     }
     COFFER__SCRIPT_MAP(PART)
 #undef PART
@@ -570,10 +516,10 @@ static void play_line(player *p) {
         const char *word;
         void (*play)(player *);
     } lines[] = {
-        {"options", set_options}, {"op", begin_op},          {">", expect_command},           {"<", answer},
-        {"~", pass_time},         {"wants", expect_want},    {"supply", answer_loader},       {"supply_absent", answer_loader},
-        {"abort", answer_loader}, {"free", free_op},         {"break", break_conn},           {"=", expect_end},
-        {"conn", expect_conn},    {"count", expect_count},   {"greet", greet_by_hand},        {"use", use_conn},
+        {"options", set_options}, {"op", begin_op},        {">", expect_command},     {"<", answer},
+        {"~", pass_time},         {"wants", expect_want},  {"supply", answer_loader}, {"supply_absent", answer_loader},
+        {"abort", answer_loader}, {"free", free_op},       {"break", break_conn},     {"=", expect_end},
+        {"conn", expect_conn},    {"count", expect_count}, {"greet", greet_by_hand},  {"use", use_conn},
     };
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         if (word_is(p, 0, lines[i].word)) {
