@@ -12,9 +12,12 @@ static bool is_script(const coffer_call *call) {
 }
 
 void coffer__call_init(coffer_call *call, const coffer__command *command) {
-    memset(call, 0, sizeof *call);
     call->command = command;
+    call->status = COFFER_OK;
+    call->script_sent = false;
+    call->number_count = 0;
     call->arguments = call->few;
+    call->argument_count = 0;
     call->argument_cap = COFFER__CALL_ARGUMENTS;
     atomic_init(&call->state, COFFER__CALL_OPEN);
     if (is_script(call)) {
@@ -26,16 +29,26 @@ void coffer__call_init(coffer_call *call, const coffer__command *command) {
     }
 }
 
-void coffer__call_clear(coffer_call *call) {
+void coffer__call_reset(coffer_call *call) {
     if (coffer__call_is(call, COFFER__CALL_SENT)) {
         coffer__conn_forget(call->conn, call);
     }
     coffer_waiter_free(call->waiter);
+    call->waiter = NULL;
     if (call->arguments != call->few) {
         coffer__release(call->arguments);
+        call->arguments = call->few;
     }
+    if (call->detail != NULL) {
+        coffer__release(call->detail);
+        call->detail = NULL;
+    }
+    coffer__reply_clear(&call->reply);
+}
+
+void coffer__call_clear(coffer_call *call) {
+    coffer__call_reset(call);
     coffer__reply_free(&call->reply);
-    coffer__release(call->detail);
 }
 
 static bool grow_arguments(coffer_call *call) {

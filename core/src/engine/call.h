@@ -32,8 +32,10 @@ struct coffer_call {
     char *detail; /* what the server or the system said; may be NULL */
 };
 
+/* `call` is zeroed memory, or one that was reset. */
 void coffer__call_init(coffer_call *call, const coffer__command *command);
-void coffer__call_clear(coffer_call *call); /* in every state: a reply still due will be dropped */
+void coffer__call_reset(coffer_call *call); /* in every state: a reply still due will be dropped. Keeps the reply's memory for the next */
+void coffer__call_clear(coffer_call *call); /* the same, and keeps nothing */
 
 /* Arguments behind the command's name, or behind the script's key count. Lent until the call is cleared. False where memory is short. */
 bool coffer__call_argument(coffer_call *call, coffer_slice argument);

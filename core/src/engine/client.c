@@ -107,6 +107,7 @@ void coffer_client_free(coffer_client *client) {
     if (client == NULL || atomic_fetch_sub_explicit(&client->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
+    coffer__client_free_spare_ops(client);
     free_observed(client->observed);
     coffer__flights_free(client->flights);
     coffer__near_free(client->store);

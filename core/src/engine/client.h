@@ -15,6 +15,8 @@
 typedef struct coffer__flights coffer__flights; /* flight.h */
 typedef struct coffer__observed coffer__observed; /* a namespace's name and its observer; client.c */
 
+enum { COFFER__SPARE_OPS = 4 };
+
 struct coffer_client {
     _Atomic size_t refs;
     coffer_options *options;
@@ -24,6 +26,7 @@ struct coffer_client {
     coffer__flights *flights;
     void (*wake)(void *waiter_data);
     _Atomic int64_t unix_offset_ms; /* the server's unix time less the driver's monotonic time */
+    _Atomic(coffer_op *) spare_ops[COFFER__SPARE_OPS]; /* ended ones, whose memory the next are made of; op.c */
     coffer__lock *lock; /* of `observed` */
     coffer__observed *observed;
 };
@@ -42,6 +45,9 @@ struct coffer_namespace {
 static inline uint64_t coffer__client_unix_ms(coffer_client *client, uint64_t now_ms) {
     return (uint64_t)((int64_t)now_ms + atomic_load_explicit(&client->unix_offset_ms, memory_order_relaxed));
 }
+
+/* op.c: frees the spare ops. */
+void coffer__client_free_spare_ops(coffer_client *client);
 
 /* The server said that its time is unix_ms, at the driver's at_ms. */
 void coffer__client_learn_time(coffer_client *client, uint64_t at_ms, uint64_t unix_ms);

@@ -26,6 +26,8 @@ typedef struct coffer__op_kind {
     void (*clear)(coffer_op *op); /* may be NULL */
 } coffer__op_kind;
 
+enum { COFFER__OP_FEW = 2 }; /* calls that need no memory of their own */
+
 typedef enum coffer__parked { COFFER__PARKED_NO, COFFER__PARKED_SLEEP, COFFER__PARKED_WAIT, COFFER__PARKED_LOAD } coffer__parked;
 
 struct coffer_op {
@@ -42,10 +44,8 @@ struct coffer_op {
     coffer_status status;
     coffer_slice key; /* the caller's, inside `keys` */
     coffer_slice wire_key; /* the server's, inside `keys` */
-    coffer__buf keys;
     coffer_call *calls;
     size_t call_count, call_cap, next_open, next_due;
-    coffer_call few[2];
     coffer_value value;
     int64_t integer;
     coffer_status *item_statuses;
@@ -56,6 +56,10 @@ struct coffer_op {
     coffer_status load_status;
     uint32_t load_cost_ms;
     coffer_error *error; /* NULL until something has to be said */
+    /* From here on, what an op leaves to the next one that is made of its memory. */
+    coffer__buf keys; /* emptied */
+    coffer_call few[COFFER__OP_FEW]; /* reset */
+    size_t state_cap; /* how many bytes `state` has */
     union {
         uint64_t u64;
         void *pointer;

@@ -9,8 +9,69 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* ---- an op's memory: an operation a moment needs no allocation when the one before has ended ------------------------ */
+
+enum { STATE_BYTES = 640, KEPT_KEY_BYTES = 1024 }; /* every kind's state fits the first; longer keys are not kept */
+
+static coffer_op *take_spare(coffer_client *client) {
+    for (size_t i = 0; i < COFFER__SPARE_OPS; i++) {
+        coffer_op *op = atomic_exchange_explicit(&client->spare_ops[i], NULL, memory_order_acquire);
+        if (op != NULL) {
+            return op;
+        }
+    }
+    return NULL;
+}
+
+static void free_memory(coffer_op *op) {
+    for (size_t i = 0; i < COFFER__OP_FEW; i++) {
+        coffer__reply_free(&op->few[i].reply);
+    }
+    coffer__buf_free(&op->keys);
+    coffer__release(op);
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+enum { KEPT_OPS = 0 }; /* so that a use after the end is seen */
+#else
+enum { KEPT_OPS = COFFER__SPARE_OPS };
+#endif
+
+static void give_spare(coffer_client *client, coffer_op *op) {
+    for (int i = 0; op != NULL && i < KEPT_OPS; i++) {
+        op = atomic_exchange_explicit(&client->spare_ops[i], op, memory_order_acq_rel);
+    }
+    if (op != NULL) {
+        free_memory(op);
+    }
+}
+
+void coffer__client_free_spare_ops(coffer_client *client) {
+    for (coffer_op *op = take_spare(client); op != NULL; op = take_spare(client)) {
+        free_memory(op);
+    }
+}
+
+static coffer_op *new_memory(coffer_client *client, size_t state_bytes) {
+    coffer_op *op = take_spare(client);
+    if (op != NULL && op->state_cap >= state_bytes) {
+        memset(op, 0, offsetof(coffer_op, keys));
+        memset(op->state, 0, state_bytes);
+        return op;
+    }
+    if (op != NULL) {
+        free_memory(op);
+    }
+    size_t state_cap = state_bytes < STATE_BYTES ? (size_t)STATE_BYTES : state_bytes;
+    op = (coffer_op *)coffer__alloc_zero(sizeof *op + state_cap);
+    if (op != NULL) {
+        op->state_cap = state_cap;
+    }
+    return op;
+}
+
 coffer_op *coffer__op_new(const coffer__op_kind *kind, coffer_namespace *ns, uint64_t timeout_ms) {
-    coffer_op *op = (coffer_op *)coffer__alloc_zero(sizeof *op + kind->state_bytes);
+    coffer_op *op = new_memory(ns->client, kind->state_bytes);
     if (op == NULL) {
         return NULL;
     }
@@ -20,15 +81,20 @@ coffer_op *coffer__op_new(const coffer__op_kind *kind, coffer_namespace *ns, uin
     op->timeout_ms = timeout_ms != 0 ? timeout_ms : ns->options->timeout_ms;
     op->deadline_ms = UINT64_MAX;
     op->calls = op->few;
-    op->call_cap = sizeof op->few / sizeof op->few[0];
+    op->call_cap = COFFER__OP_FEW;
     op->then = kind->start;
     op->step_name = "start";
     return op;
 }
 
 static void drop_calls(coffer_op *op) {
+    bool few = op->calls == op->few;
     for (size_t i = 0; i < op->call_count; i++) {
-        coffer__call_clear(&op->calls[i]);
+        if (few) {
+            coffer__call_reset(&op->calls[i]);
+        } else {
+            coffer__call_clear(&op->calls[i]);
+        }
     }
     op->call_count = op->next_open = op->next_due = 0;
 }
@@ -44,14 +110,18 @@ void coffer_op_free(coffer_op *op) {
     if (op->calls != op->few) {
         coffer__release(op->calls);
     }
-    coffer__buf_free(&op->keys);
     coffer__buf_free(&op->supplied);
     coffer__release(op->item_statuses);
     coffer__release(op->item_values);
     coffer__release(op->error);
     coffer_waiter_free(op->waiter);
-    coffer_namespace_free(op->ns);
-    coffer__release(op);
+    coffer__buf_clear(&op->keys);
+    if (op->keys.cap > KEPT_KEY_BYTES) {
+        coffer__buf_free(&op->keys);
+    }
+    coffer_namespace *ns = op->ns;
+    give_spare(ns->client, op);
+    coffer_namespace_free(ns); /* last: it may take the client, and the spare ops, with it */
 }
 
 void coffer_op_set_parent(coffer_op *op, const coffer_op *parent) {
@@ -102,7 +172,7 @@ bool coffer__op_begin_calls(coffer_op *op, size_t count) {
     if (count <= op->call_cap) {
         return true;
     }
-    coffer_call *more = (coffer_call *)coffer__alloc(count * sizeof *more);
+    coffer_call *more = (coffer_call *)coffer__alloc_zero(count * sizeof *more);
     if (more == NULL) {
         coffer__op_finish(op, COFFER_NO_MEMORY);
         return false;

@@ -91,6 +91,11 @@ static coffer_status check_default(coffer_slice key, coffer_error *error) {
         return refuse(key, "a key has 1 to 250 bytes", error);
     }
     for (size_t at = 0; at < key.len;) {
+        uint8_t byte = (uint8_t)key.data[at];
+        if (byte >= 0x20 && byte < 0x7F) { /* most keys are nothing else */
+            at++;
+            continue;
+        }
         size_t begin = at;
         uint32_t code = next_code_point(key, &at);
         if (code == not_utf8) {
