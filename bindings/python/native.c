@@ -225,18 +225,25 @@ coffer__py_op *coffer__py_op_begin(PyObject *capsule) {
     return op;
 }
 
-void coffer__py_op_free(coffer__py_op *op) {
-    if (op == NULL) {
+void coffer__py_op_settle(coffer__py_op *op) {
+    if (op->handle_capsule == NULL) {
         return;
     }
     coffer__py_handle *handle = op_handle(op);
     coffer_cache_drop(handle->cache, op->op);
+    op->op = NULL;
     coffer__py_input_clear(&op->value);
     handle->use_count--;
     handle_settle(handle);
-    Py_DECREF(op->handle_capsule);
-    Py_XDECREF(op->parent_capsule);
-    PyMem_Free(op);
+    Py_CLEAR(op->handle_capsule);
+    Py_CLEAR(op->parent_capsule);
+}
+
+void coffer__py_op_free(coffer__py_op *op) {
+    if (op != NULL) {
+        coffer__py_op_settle(op);
+        PyMem_Free(op);
+    }
 }
 
 coffer_namespace *coffer__py_op_namespace(const coffer__py_op *op) {
@@ -261,7 +268,12 @@ PyObject *coffer__py_op_wrap(coffer__py_op *op, coffer_status made) {
 }
 
 coffer__py_op *coffer__py_op_of(PyObject *capsule) {
-    return PyCapsule_GetPointer(capsule, OP_NAME);
+    coffer__py_op *op = PyCapsule_GetPointer(capsule, OP_NAME);
+    if (op != NULL && op->op == NULL) {
+        coffer__py_raise(COFFER_INTERNAL, "an operation that has ended was used again");
+        return NULL;
+    }
+    return op;
 }
 
 bool coffer__py_op_lend(coffer_op **op, PyObject *value, coffer_slice *data) {

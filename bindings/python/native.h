@@ -69,11 +69,14 @@ void coffer__py_handle_close(coffer__py_handle *handle); /* twice is harmless */
 /* An op that has no coffer_op yet, for the handle in `capsule`. Free it with op_free, or give it away with op_wrap. */
 coffer__py_op *coffer__py_op_begin(PyObject *capsule);
 void coffer__py_op_free(coffer__py_op *op); /* takes NULL */
+
+/* Ends the op and all that it holds, but not the object: an exception's traceback may keep a capsule long after its call. Twice is harmless. */
+void coffer__py_op_settle(coffer__py_op *op);
 coffer_namespace *coffer__py_op_namespace(const coffer__py_op *op);
 
 /* A capsule that owns the op, unless making the coffer_op ended in an error (`made`), which is raised. Takes the op over in both cases. */
 PyObject *coffer__py_op_wrap(coffer__py_op *op, coffer_status made);
-coffer__py_op *coffer__py_op_of(PyObject *capsule);
+coffer__py_op *coffer__py_op_of(PyObject *capsule); /* InternalError once settled */
 
 /* Where a generated wrapper lends a value to the op that it is about to make. */
 bool coffer__py_op_lend(coffer_op **op, PyObject *value, coffer_slice *data);

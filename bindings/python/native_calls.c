@@ -143,17 +143,23 @@ PyObject *coffer__py_delete(PyObject *self, PyObject *args) {
 
 /* (op) -> status: runs an op that a generated wrapper made. */
 PyObject *coffer__py_op_run(PyObject *self, PyObject *args) {
-    PyObject *capsule;
+    PyObject *capsule, *answer = NULL;
     (void)self;
     if (!PyArg_ParseTuple(args, "O", &capsule)) {
         return NULL;
     }
     coffer__py_op *op = coffer__py_op_of(capsule);
-    if (op == NULL || !finish(op, COFFER_OK, coffer__py_op_is_brief(op))) {
+    if (op == NULL) {
         return NULL;
     }
-    coffer_status status = coffer_op_status(op->op);
-    return status < 0 ? raise_of(op) : PyLong_FromLong(status);
+    if (finish(op, COFFER_OK, coffer__py_op_is_brief(op))) {
+        coffer_status status = coffer_op_status(op->op);
+        answer = status < 0 ? raise_of(op) : PyLong_FromLong(status);
+    }
+    if (answer == NULL) {
+        coffer__py_op_settle(op);
+    }
+    return answer;
 }
 
 /* ---- many keys: the lists are the callers' own, made anew by the package for each call ---- */
@@ -322,21 +328,25 @@ static uint64_t clock_ms(void) {
     return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
 }
 
-/* Runs on to the next answer: the load itself where its loader has to run, `own` where that is what was loaded, else the value read. */
-static PyObject *load_answer(PyObject *load, PyObject *own, PyObject *decode, bool at_once) {
-    coffer_want want;
-    coffer__py_op *op = coffer__py_op_of(load);
-    if (op == NULL || !coffer__py_run(op, at_once, &want)) {
-        return NULL;
-    }
-    if (want == COFFER_WANT_LOAD) {
-        op->load_began_ms = clock_ms();
-        return Py_NewRef(load);
-    }
+/* The answer of a load that is done: `own` where that is what was loaded, else the value read. */
+static PyObject *done_answer(coffer__py_op *op, PyObject *own, PyObject *decode) {
     if (own != NULL && coffer_op_status(op->op) == COFFER_OK && coffer_op_value(op->op)->source == COFFER_SOURCE_LOADED) {
         return Py_NewRef(own);
     }
     return read_answer(op, Py_None, decode);
+}
+
+/* Runs on to the next answer: the load itself where its loader has to run, else the load is settled. */
+static PyObject *load_answer(PyObject *load, coffer__py_op *op, PyObject *own, PyObject *decode) {
+    coffer_want want = COFFER_WANT_DONE;
+    bool has_run = coffer__py_run(op, coffer__py_op_is_brief(op), &want);
+    if (has_run && want == COFFER_WANT_LOAD) {
+        op->load_began_ms = clock_ms();
+        return Py_NewRef(load);
+    }
+    PyObject *answer = has_run ? done_answer(op, own, decode) : NULL;
+    coffer__py_op_settle(op);
+    return answer;
 }
 
 /* (handle, key, decode, parent load or None, timeout_ms) -> value, None for an absence, or a load whose loader has to run */
@@ -359,9 +369,8 @@ PyObject *coffer__py_load_begin(PyObject *self, PyObject *args) {
         op->parent_capsule = Py_NewRef(parent);
         coffer_op_set_parent(op->op, outer->op);
     }
-    bool at_once = coffer__py_op_is_brief(op);
     PyObject *load = coffer__py_op_wrap(op, made);
-    PyObject *answer = load == NULL ? NULL : load_answer(load, NULL, decode, at_once);
+    PyObject *answer = load == NULL ? NULL : load_answer(load, op, NULL, decode);
     Py_XDECREF(load);
     return answer;
 }
@@ -383,14 +392,22 @@ PyObject *coffer__py_load_supply(PyObject *self, PyObject *args) {
     coffer_write_options options = {sizeof options, 0, ttl_ms, format, is_absent != 0};
     uint64_t cost_ms = clock_ms() - op->load_began_ms;
     coffer_op_supply(op->op, op->value.data, &options, cost_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)cost_ms);
-    return load_answer(load, own, decode, coffer__py_op_is_brief(op));
+    return load_answer(load, op, own, decode);
+}
+
+static PyObject *failed_answer(PyObject *load, coffer__py_op *op, PyObject *decode) {
+    coffer_want want;
+    if (!coffer__py_run(op, coffer__py_op_is_brief(op), &want)) {
+        return NULL;
+    }
+    bool is_stale = want == COFFER_WANT_DONE && coffer_op_status(op->op) == COFFER_STALE;
+    return is_stale ? coffer__py_op_value(op, decode) : Py_NewRef(load);
 }
 
 /* (load, failed, decode) -> a stale value, or the load itself where there is none. Not failed: interrupted, and nothing is waited for. */
 PyObject *coffer__py_load_abort(PyObject *self, PyObject *args) {
     PyObject *load, *decode;
     int is_failed;
-    coffer_want want;
     (void)self;
     if (!PyArg_ParseTuple(args, "OpO", &load, &is_failed, &decode)) {
         return NULL;
@@ -400,12 +417,7 @@ PyObject *coffer__py_load_abort(PyObject *self, PyObject *args) {
         return NULL;
     }
     coffer_op_abort(op->op, is_failed ? COFFER_LOAD_FAILED : COFFER_INTERRUPTED);
-    if (!is_failed) {
-        return Py_NewRef(load);
-    }
-    if (!coffer__py_run(op, coffer__py_op_is_brief(op), &want)) {
-        return NULL;
-    }
-    bool is_stale = want == COFFER_WANT_DONE && coffer_op_status(op->op) == COFFER_STALE;
-    return is_stale ? coffer__py_op_value(op, decode) : Py_NewRef(load);
+    PyObject *answer = is_failed ? failed_answer(load, op, decode) : Py_NewRef(load);
+    coffer__py_op_settle(op);
+    return answer;
 }

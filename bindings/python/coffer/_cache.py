@@ -33,6 +33,7 @@ from coffer._values import (
 _CAPSULE: Any = type(core.coffer_options_new())  # of the core's handles, which no value is: a load whose loader has to run
 
 P = ParamSpec("P")
+K = TypeVar("K", bound=Key)
 T = TypeVar("T")
 
 
@@ -52,7 +53,7 @@ class Cache:
         with coffer.Cache("redis://localhost/0", namespace="users", ttl="30m") as cache:
             cache.set("42", {"name": "Ada"})
             cache.get("42")                                 # {'name': 'Ada'}
-            cache.get_or_load("43", lambda: database.user(43))
+            cache.get_or_load("43", database.user)          # database.user("43"), once
 
     Values are bytes (also bytearray and contiguous memoryview, which come back as bytes), str, or what JSON holds as it is:
     None, bool, int, float, str, list and dict with str keys. They come back as what they were; what would not is refused
@@ -235,7 +236,7 @@ class Cache:
 
     # ---- many keys, in as few round trips as can be ----
 
-    def get_many(self, keys: Iterable[Key], *, stale: bool = False, timeout: Duration | None = None) -> dict[Key, Any]:
+    def get_many(self, keys: Iterable[K], *, stale: bool = False, timeout: Duration | None = None) -> dict[K, Any]:
         """The values that were found, by key."""
         return core.get_many(self._handle, _keys(keys), decode_json, stale, timeout_ms(timeout))
 
@@ -252,9 +253,9 @@ class Cache:
     # ---- loading ----
 
     def get_or_load(
-        self, key: Key, loader: Callable[[], T | Absent], ttl: Duration | None = None, *, timeout: Duration | None = None
+        self, key: K, loader: Callable[[K], T | Absent], ttl: Duration | None = None, *, timeout: Duration | None = None
     ) -> T | None:
-        """The value, or what `loader()` returns, stored for the next. However many threads ask at once, one loader runs.
+        """The value, or what `loader(key)` returns, stored for the next. However many threads ask at once, one loader runs.
 
         A loader that returns None or ABSENT has found that there is no value: that is remembered for the option
         `negative_ttl`, and answered as None. What it raises comes out unchanged, unless a stale value may be served (option
@@ -267,7 +268,7 @@ class Cache:
         stack = _LOADING.stack
         answer: Any = core.load_begin(self._handle, key, decode_json, stack[-1] if stack else None, limit_ms)
         while type(answer) is _CAPSULE:
-            answer = _load(answer, loader, lifetime_ms)
+            answer = _load(answer, key, loader, lifetime_ms)
         return answer  # type: ignore[no-any-return]
 
     def cached(
@@ -308,11 +309,11 @@ class Cache:
         return stats_of(core.stats(self._handle))
 
 
-def _load(load: core._Op, loader: Callable[[], Any], lifetime_ms: int) -> Any:
+def _load(load: core._Op, key: K, loader: Callable[[K], Any], lifetime_ms: int) -> Any:
     """Runs the loader and tells the core. The value; or the load again, where its loader has to run once more."""
     _LOADING.stack.append(load)
     try:
-        value = loader()
+        value = loader(key)
         is_absent = value is None or value is ABSENT
         data, form = ("", core.COFFER_FORMAT_BYTES) if is_absent else encode(value)
     except BaseException as fault:
@@ -354,7 +355,7 @@ def _required_ttl(ttl: Duration) -> int:
     return ttl_ms(ttl)
 
 
-def _keys(keys: Iterable[Key]) -> list[Key]:
+def _keys(keys: Iterable[K]) -> list[K]:
     if isinstance(keys, (str, bytes)):
         raise ValueTypeError(f"expected several keys, not one {type(keys).__name__}", "ARG")
     return list(keys)

@@ -51,9 +51,10 @@ class CachedFunction(Generic[P, T]):
         self._keys = _KeyMaker(function, key)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        load = functools.partial(self.__wrapped__, *args, **kwargs)
-        key = self._keys.key(args, kwargs)
-        return self._cache.get_or_load(key, load, self._ttl, timeout=self._timeout)  # type: ignore[return-value]
+        def load(_: Key) -> T:
+            return self.__wrapped__(*args, **kwargs)
+
+        return self._cache.get_or_load(self._keys.key(args, kwargs), load, self._ttl, timeout=self._timeout)  # type: ignore[return-value]
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
         """The key under which the result for these arguments is remembered."""
