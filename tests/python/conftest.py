@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from support import RedisServer, Resp, has_redis, redis_server
 
 import coffer
+from support import RedisServer, Resp, has_redis, redis_server
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 Command = list[bytes]
 
@@ -103,7 +104,7 @@ def redis_server(*arguments: str) -> Iterator[RedisServer]:
 class ScriptedServer:
     """A TCP server that answers each command with what `answer` says (None: never). The handshake is answered as an old server does."""
 
-    HANDSHAKE = {
+    HANDSHAKE: ClassVar[dict[bytes, bytes]] = {
         b"HELLO": b"-ERR unknown command 'HELLO'\r\n",
         b"SELECT": b"+OK\r\n",
         b"AUTH": b"+OK\r\n",

@@ -268,7 +268,7 @@ def test_the_environment_is_read_only_where_asked(monkeypatch: pytest.MonkeyPatc
 
 def test_a_bad_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COFFER_TTL", "0")
-    with pytest.raises(coffer.OptionError, match="TTL|ttl"):
+    with pytest.raises(coffer.OptionError, match=r"TTL|ttl"):
         coffer.Cache(from_environment=True)
 
 

@@ -7,9 +7,9 @@ import random
 from typing import Any
 
 import pytest
-from support import RedisServer, Resp
 
 import coffer
+from support import RedisServer, Resp
 
 SEAL_KEY = base64.b64encode(random.Random(1).randbytes(32)).decode()
 OTHER_KEY = base64.b64encode(random.Random(2).randbytes(32)).decode()

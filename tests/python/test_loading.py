@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support import together, wait_until
 
 import coffer
+from support import together, wait_until
 
 
 class Loader:
@@ -340,7 +340,7 @@ def test_methods_leave_self_out(memory: coffer.Cache) -> None:
             self.name = name
 
         @memory.cached()
-        def load(this, id: int) -> str:  # noqa: B902, N805 - whatever its name is
+        def load(this, id: int) -> str:
             return f"{this.name}:{id}"
 
         @memory.cached(key="named:{id}")

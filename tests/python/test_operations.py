@@ -7,9 +7,9 @@ import time
 from typing import Any
 
 import pytest
-from support import Resp
 
 import coffer
+from support import Resp
 
 
 def test_a_miss_gives_the_default(cache: coffer.Cache) -> None:

@@ -11,9 +11,9 @@ import time
 from typing import Any
 
 import pytest
-from support import Command, ScriptedServer, free_port, together, wait_until
 
 import coffer
+from support import Command, ScriptedServer, free_port, together, wait_until
 
 FOUND = b"$5\r\nfound\r\n"
 
@@ -257,10 +257,12 @@ def test_the_servers_words_become_exceptions(reply: bytes, kind: type[coffer.Err
 
 
 def test_the_connection_is_used_again_after_an_error() -> None:
-    with ScriptedServer(lambda command: b"-ERR no\r\n" if command[0] == b"SET" else FOUND) as server:
-        with coffer.Cache(server.url, raw=True, timeout=2) as cache:
-            with pytest.raises(coffer.ServerError):
-                cache.set("key", 1)
-            assert cache.get("key") == b"found"
-            assert cache.stats().pool.made == 1
-            wait_until(lambda: cache.stats().pool.in_use == 0)
+    def answer(command: Command) -> bytes:
+        return b"-ERR no\r\n" if command[0] == b"SET" else FOUND
+
+    with ScriptedServer(answer) as server, coffer.Cache(server.url, raw=True, timeout=2) as cache:
+        with pytest.raises(coffer.ServerError):
+            cache.set("key", 1)
+        assert cache.get("key") == b"found"
+        assert cache.stats().pool.made == 1
+        wait_until(lambda: cache.stats().pool.in_use == 0)

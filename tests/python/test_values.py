@@ -13,9 +13,9 @@ import threading
 from typing import Any
 
 import pytest
-from support import together
 
 import coffer
+from support import together
 
 EXACT: list[Any] = [
     b"",
