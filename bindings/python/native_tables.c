@@ -3,18 +3,17 @@
 /* ---- what JSON keeps as it is ----
  * json.dumps would make lists of tuples and strings of the keys 1, None and True: what came back would not be what was stored. */
 
+static bool json_part_fits(PyObject *object);
+
 static bool json_key_fits(PyObject *key) {
-    if (PyUnicode_Check(key)) {
-        return true;
-    }
-    return coffer__py_raise_type("the keys of a dict have to be str to be stored", key) != NULL;
+    return PyUnicode_Check(key) || coffer__py_raise_type("the keys of a dict have to be str to be stored", key) != NULL;
 }
 
 static bool json_dict_fits(PyObject *dict) {
     PyObject *key, *value;
     Py_ssize_t position = 0;
     while (PyDict_Next(dict, &position, &key, &value)) {
-        if (!json_key_fits(key) || !coffer__py_json_fits(value)) {
+        if (!json_key_fits(key) || !json_part_fits(value)) {
             return false;
         }
     }
@@ -23,7 +22,7 @@ static bool json_dict_fits(PyObject *dict) {
 
 static bool json_list_fits(PyObject *list) {
     for (Py_ssize_t i = 0; i < PyList_Size(list); i++) {
-        if (!coffer__py_json_fits(PyList_GetItem(list, i))) {
+        if (!json_part_fits(PyList_GetItem(list, i))) {
             return false;
         }
     }
@@ -32,15 +31,14 @@ static bool json_list_fits(PyObject *list) {
 
 static bool json_children_fit(PyObject *object) {
     if (Py_EnterRecursiveCall(" while looking through a value to store") != 0) {
-        PyErr_Clear();
-        return coffer__py_raise(COFFER_ARG, "the value is nested too deeply, or holds itself") != NULL;
+        return false;
     }
     bool is_fit = PyDict_Check(object) ? json_dict_fits(object) : json_list_fits(object);
     Py_LeaveRecursiveCall();
     return is_fit;
 }
 
-bool coffer__py_json_fits(PyObject *object) {
+static bool json_part_fits(PyObject *object) {
     if (object == Py_None || PyUnicode_Check(object) || PyLong_Check(object) || PyFloat_Check(object)) {
         return true;
     }
@@ -48,6 +46,18 @@ bool coffer__py_json_fits(PyObject *object) {
         return json_children_fit(object);
     }
     return coffer__py_raise_type("what is neither bytes nor str is stored as JSON: None, bool, int, float, str, list and dict", object) != NULL;
+}
+
+/* Too deep a value is told of up here: down there no exception of our own could be made any more. */
+bool coffer__py_json_fits(PyObject *object) {
+    if (json_part_fits(object)) {
+        return true;
+    }
+    if (PyErr_ExceptionMatches(PyExc_RecursionError)) {
+        PyErr_Clear();
+        coffer__py_raise(COFFER_ARG, "the value is nested too deeply, or holds itself");
+    }
+    return false;
 }
 
 /* (object) -> None, or raises */

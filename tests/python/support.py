@@ -24,7 +24,11 @@ class Resp:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.settimeout(10)
-        self._socket.connect(address)
+        try:
+            self._socket.connect(address)
+        except OSError:
+            self._socket.close()
+            raise
         self._file = self._socket.makefile("rb")
 
     def close(self) -> None:
@@ -149,6 +153,8 @@ class ScriptedServer:
                 reply = self.HANDSHAKE.get(command[0].upper()) or self._answer(command)
                 if reply is not None:
                     connection.sendall(reply)
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
 
     @staticmethod
     def _word(header: bytes, read: Callable[[int], bytes]) -> bytes:

@@ -47,8 +47,10 @@ static coffer_status fill_keyring(coffer_client *client, coffer_error *error) {
     if (status != COFFER_OK) {
         return coffer__error_set(error, status, "the keyring: %s", coffer_status_text(status));
     }
-    return coffer__keyring_add(client->keyring, coffer_slice_text(client->options->seal_key), (uint32_t)client->options->seal_key_id_count,
-                               COFFER__KEY_PRIMARY, error);
+    coffer_error why = {COFFER_OK, ""};
+    status = coffer__keyring_add(client->keyring, coffer_slice_text(client->options->seal_key), (uint32_t)client->options->seal_key_id_count,
+                                 COFFER__KEY_PRIMARY, &why);
+    return status < 0 ? coffer__error_set(error, status, "the option 'seal_key': %s", why.text) : status;
 }
 
 static coffer_status fill_client(coffer_client *client, coffer_error *error) {
