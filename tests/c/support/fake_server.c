@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,7 +118,12 @@ fake_server *fake_server_start(fake_answer answer, void *data) {
         abort();
     }
     server->port = ntohs(at.sin_port);
+    /* Signals of the process are for the caller that is tested: a thread inherits its creator's mask. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_create(&server->thread, NULL, accept_all, server);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return server;
 }
 
