@@ -66,14 +66,14 @@ struct coffer_op {
     } state[];
 };
 
-/* A new op that has done nothing. The namespace is counted. NULL where memory is short. */
+/* A new op that has done nothing; timeout_ms 0: the client's. The namespace is counted. NULL where memory is short. */
 coffer_op *coffer__op_new(const coffer__op_kind *kind, coffer_namespace *ns, uint64_t timeout_ms);
+/* The same with a copy of the caller's key, for the first step to check and escape. OK or NO_MEMORY (and *out is NULL). */
+coffer_status coffer__op_new_on_key(coffer_op **out, const coffer__op_kind *kind, coffer_namespace *ns, coffer_slice key, uint64_t timeout_ms);
 static inline void *coffer__op_state(coffer_op *op) {
     return op->state;
 }
 
-/* Copies the key, for the first step to check and escape. */
-bool coffer__op_keep_key(coffer_op *op, coffer_slice key);
 /* The first thing of most first steps: the key checked and written as on the server. False: the op is finished. */
 bool coffer__op_prepare_key(coffer_op *op, bool counter);
 

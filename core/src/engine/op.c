@@ -87,6 +87,21 @@ coffer_op *coffer__op_new(const coffer__op_kind *kind, coffer_namespace *ns, uin
     return op;
 }
 
+coffer_status coffer__op_new_on_key(coffer_op **out, const coffer__op_kind *kind, coffer_namespace *ns, coffer_slice key, uint64_t timeout_ms) {
+    coffer_op *op = coffer__op_new(kind, ns, timeout_ms);
+    *out = op;
+    if (op == NULL) {
+        return COFFER_NO_MEMORY;
+    }
+    if (!coffer__buf_append_slice(&op->keys, key)) {
+        coffer_op_free(op);
+        *out = NULL;
+        return COFFER_NO_MEMORY;
+    }
+    op->key = coffer_slice_of(op->keys.data, key.len);
+    return COFFER_OK;
+}
+
 static void drop_calls(coffer_op *op) {
     bool few = op->calls == op->few;
     for (size_t i = 0; i < op->call_count; i++) {
@@ -138,14 +153,6 @@ void coffer_op_set_waiter(coffer_op *op, coffer_waiter *waiter) {
 }
 
 /* ---- for operations ------------------------------------------------------------------------------------------- */
-
-bool coffer__op_keep_key(coffer_op *op, coffer_slice key) {
-    if (!coffer__buf_append_slice(&op->keys, key)) {
-        return false;
-    }
-    op->key = coffer_slice_of(op->keys.data, key.len);
-    return true;
-}
 
 bool coffer__op_prepare_key(coffer_op *op, bool counter) {
     coffer_error error;

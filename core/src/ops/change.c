@@ -24,18 +24,6 @@ static void clear_change(coffer_op *op) {
     coffer__buf_free(&state_of(op)->composed);
 }
 
-static coffer_status new_change(coffer_op **out, const coffer__op_kind *kind, coffer_namespace *ns, coffer_slice key,
-                                const coffer_read_options *given) {
-    coffer_op *op = coffer__op_new(kind, ns, coffer__read_options(given).timeout_ms);
-    *out = op;
-    if (op == NULL || !coffer__op_keep_key(op, key)) {
-        coffer_op_free(op);
-        *out = NULL;
-        return COFFER_NO_MEMORY;
-    }
-    return COFFER_OK;
-}
-
 /* ---- delete ---- */
 
 static void deleted(coffer_op *op) {
@@ -61,7 +49,7 @@ static void begin_delete(coffer_op *op) {
 
 coffer_status coffer_op_delete(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options) {
     static const coffer__op_kind kind = {COFFER_OPERATION_DELETE, sizeof(change_state), begin_delete, clear_change};
-    return new_change(op, &kind, ns, key, options);
+    return coffer__op_new_on_key(op, &kind, ns, key, coffer__read_options(options).timeout_ms);
 }
 
 /* ---- expire, touch -------------------------------------------------------------------------------------------
@@ -163,7 +151,7 @@ static void begin_expire(coffer_op *op) {
 
 coffer_status coffer_op_expire(coffer_op **op, coffer_namespace *ns, coffer_slice key, uint64_t ttl_ms, const coffer_read_options *options) {
     static const coffer__op_kind kind = {COFFER_OPERATION_EXPIRE, sizeof(change_state), begin_expire, clear_change};
-    coffer_status status = new_change(op, &kind, ns, key, options);
+    coffer_status status = coffer__op_new_on_key(op, &kind, ns, key, coffer__read_options(options).timeout_ms);
     if (status == COFFER_OK) {
         state_of(*op)->ttl_ms = ttl_ms;
     }
@@ -172,7 +160,7 @@ coffer_status coffer_op_expire(coffer_op **op, coffer_namespace *ns, coffer_slic
 
 coffer_status coffer_op_touch(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options) {
     static const coffer__op_kind kind = {COFFER_OPERATION_TOUCH, sizeof(change_state), begin_expire, clear_change};
-    coffer_status status = new_change(op, &kind, ns, key, options);
+    coffer_status status = coffer__op_new_on_key(op, &kind, ns, key, coffer__read_options(options).timeout_ms);
     if (status == COFFER_OK) {
         state_of(*op)->ttl_ms = coffer_namespace_options(ns)->ttl_ms;
     }

@@ -16,17 +16,6 @@ static counter_state *state_of(coffer_op *op) {
     return (counter_state *)coffer__op_state(op);
 }
 
-static coffer_status new_counter(coffer_op **out, const coffer__op_kind *kind, coffer_namespace *ns, coffer_slice key, uint64_t timeout_ms) {
-    coffer_op *op = coffer__op_new(kind, ns, timeout_ms);
-    *out = op;
-    if (op == NULL || !coffer__op_keep_key(op, key)) {
-        coffer_op_free(op);
-        *out = NULL;
-        return COFFER_NO_MEMORY;
-    }
-    return COFFER_OK;
-}
-
 /* A decimal integer of 64 bits, nothing else. */
 static bool parse_integer(coffer_slice text, int64_t *out) {
     bool negative = text.len > 0 && text.data[0] == '-';
@@ -94,7 +83,7 @@ static void begin_increment(coffer_op *op) {
 coffer_status coffer_op_increment(coffer_op **op, coffer_namespace *ns, coffer_slice key, int64_t delta, const coffer_write_options *options) {
     static const coffer__op_kind kind = {COFFER_OPERATION_INCREMENT, sizeof(counter_state), begin_increment, NULL};
     coffer_write_options given = coffer__write_options(options);
-    coffer_status status = new_counter(op, &kind, ns, key, given.timeout_ms);
+    coffer_status status = coffer__op_new_on_key(op, &kind, ns, key, given.timeout_ms);
     if (status == COFFER_OK) {
         state_of(*op)->options = given;
         state_of(*op)->delta = delta;
@@ -123,7 +112,7 @@ static void begin_counter(coffer_op *op) {
 
 coffer_status coffer_op_counter(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options) {
     static const coffer__op_kind kind = {COFFER_OPERATION_COUNTER, sizeof(counter_state), begin_counter, NULL};
-    return new_counter(op, &kind, ns, key, coffer__read_options(options).timeout_ms);
+    return coffer__op_new_on_key(op, &kind, ns, key, coffer__read_options(options).timeout_ms);
 }
 
 /* ---- reset_counter ---- */
@@ -143,5 +132,5 @@ static void begin_reset(coffer_op *op) {
 
 coffer_status coffer_op_reset_counter(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options) {
     static const coffer__op_kind kind = {COFFER_OPERATION_RESET_COUNTER, sizeof(counter_state), begin_reset, NULL};
-    return new_counter(op, &kind, ns, key, coffer__read_options(options).timeout_ms);
+    return coffer__op_new_on_key(op, &kind, ns, key, coffer__read_options(options).timeout_ms);
 }

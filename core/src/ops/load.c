@@ -11,7 +11,6 @@
 #include "engine/flight.h"
 
 typedef struct load_state {
-    coffer_read_options options;
     coffer__flight *flight; /* until it is left */
     uint64_t ended_before; /* how many flights had ended when this op last began to look */
     coffer__seen seen; /* what the value will be stored over */
@@ -332,16 +331,7 @@ static void begin_load(coffer_op *op) {
     }
 }
 
-coffer_status coffer_op_get_or_load(coffer_op **out, coffer_namespace *ns, coffer_slice key, const coffer_read_options *given) {
+coffer_status coffer_op_get_or_load(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options) {
     static const coffer__op_kind kind = {COFFER_OPERATION_GET_OR_LOAD, sizeof(load_state), begin_load, clear_load};
-    coffer_read_options options = coffer__read_options(given);
-    coffer_op *op = coffer__op_new(&kind, ns, options.timeout_ms);
-    *out = op;
-    if (op == NULL || !coffer__op_keep_key(op, key)) {
-        coffer_op_free(op);
-        *out = NULL;
-        return COFFER_NO_MEMORY;
-    }
-    state_of(op)->options = options;
-    return COFFER_OK;
+    return coffer__op_new_on_key(op, &kind, ns, key, coffer__read_options(options).timeout_ms);
 }

@@ -14,15 +14,11 @@ static void clear_read(coffer_op *op) {
 static coffer_status new_read(coffer_op **out, const coffer__op_kind *kind, coffer_namespace *ns, coffer_slice key,
                               const coffer_read_options *given) {
     coffer_read_options options = coffer__read_options(given);
-    coffer_op *op = coffer__op_new(kind, ns, options.timeout_ms);
-    *out = op;
-    if (op == NULL || !coffer__op_keep_key(op, key)) {
-        coffer_op_free(op);
-        *out = NULL;
-        return COFFER_NO_MEMORY;
+    coffer_status status = coffer__op_new_on_key(out, kind, ns, key, options.timeout_ms);
+    if (status == COFFER_OK) {
+        ((read_state *)coffer__op_state(*out))->options = options;
     }
-    ((read_state *)coffer__op_state(op))->options = options;
-    return COFFER_OK;
+    return status;
 }
 
 /* A reply to GET, judged. False: the op is finished. */

@@ -28,16 +28,12 @@ static void clear_write(coffer_op *op) {
 static coffer_status new_write(coffer_op **out, const coffer__op_kind *kind, coffer_namespace *ns, coffer_slice key, coffer_slice value,
                                const coffer_write_options *given) {
     coffer_write_options options = coffer__write_options(given);
-    coffer_op *op = coffer__op_new(kind, ns, options.timeout_ms);
-    *out = op;
-    if (op == NULL || !coffer__op_keep_key(op, key)) {
-        coffer_op_free(op);
-        *out = NULL;
-        return COFFER_NO_MEMORY;
+    coffer_status status = coffer__op_new_on_key(out, kind, ns, key, options.timeout_ms);
+    if (status == COFFER_OK) {
+        state_of(*out)->value = value;
+        state_of(*out)->options = options;
     }
-    state_of(op)->value = value;
-    state_of(op)->options = options;
-    return COFFER_OK;
+    return status;
 }
 
 static void finish_not_stored(coffer_op *op) {
