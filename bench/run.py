@@ -1,7 +1,8 @@
 """Measures Coffer beside its peers: `./dev bench [ROW ...] [--rounds N] [--count N] [--json FILE]`.
 
-Every figure is a ratio taken in one run: server pinned to one core, client to another, ways interleaved A/B/A/B, the ratio formed round by round.
-Absolute times drift from minute to minute on a shared machine; ratios and instruction counts do not. docs/benchmarks.md says what each row is.
+Every figure is a ratio taken in one run: server pinned to one core, client to another, ways interleaved A/B/A/B, the ratio formed round by
+round. Absolute times drift from minute to minute on a shared machine; ratios and instruction counts do not.
+docs/benchmarks.md says what each row is.
 """
 
 from __future__ import annotations
@@ -109,7 +110,9 @@ def run_once(way: str, port: int, count: int) -> dict[str, float]:
     return figures
 
 
-def compare(name: str, what: str, ours: str, peer: str, target: float, larger_is_better: bool, settings: argparse.Namespace, port: int) -> Row:
+def compare(
+    name: str, what: str, ours: str, peer: str, target: float, larger_is_better: bool, settings: argparse.Namespace, port: int
+) -> Row:
     """Rounds of A B A B; the ratio is ours over the peer's (time), or the peer's over ours where a speed-up is asked for."""
     ratios, times = [], {ours: [], peer: []}
     for _ in range(settings.rounds):
@@ -121,9 +124,7 @@ def compare(name: str, what: str, ours: str, peer: str, target: float, larger_is
     met = median >= target if larger_is_better else median <= target
     sign = ">=" if larger_is_better else "<="
     microseconds = {way: statistics.median(values) / 1000 for way, values in times.items()}
-    return Row(
-        name, what, ours, peer, f"{sign} {target}", min(ratios), median, max(ratios), microseconds[ours], microseconds[peer], met
-    )
+    return Row(name, what, ours, peer, f"{sign} {target}", min(ratios), median, max(ratios), microseconds[ours], microseconds[peer], met)
 
 
 def instructions(mode: str, port: int, count: int) -> int:
@@ -147,7 +148,10 @@ def count_row(settings: argparse.Namespace, port: int) -> Row:
 
 
 COMPARISONS = {
-    "T1": [("C, one GET at a time, raw namespace", "c/coffer", "c/rawget", 1.05, False), ("hiredis, for scale", "c/hiredis", "c/rawget", 1.05, False)],
+    "T1": [
+        ("C, one GET at a time, raw namespace", "c/coffer", "c/rawget", 1.05, False),
+        ("hiredis, for scale", "c/hiredis", "c/rawget", 1.05, False),
+    ],
     "T1e": [("C, the same with an envelope", "c/coffer-envelope", "c/rawget", 1.10, False)],
     "T5": [
         ("Python, one GET at a time, over the floor", "python/coffer", "c/rawget", 1.2, False),
