@@ -1,0 +1,136 @@
+"""The arguments of every command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import math
+import textwrap
+
+from ._formats import FORMATS
+
+_REPLAY_ABOUT = """\
+Answers "what would a cache do for my traffic?": replays the requests of TRACE as cache-aside
+against a SQLite database with a row for each key, first without the cache, then with it."""
+
+_REPLAY_MORE = """\
+TRACE is plain, gzip or zstd (told by its first bytes), - is standard input:
+  keys   one key a line
+  clf    Common or Combined Log Format; the key is the request's path with its query
+  tsv    tab-separated with a header; columns are found by name: url (the key), and where there
+         are any time (unix seconds or ISO 8601), bytes (size of the value), method
+Lines that are no requests are counted and shown, never fatal. Every request is replayed as a
+read. Keys of more than 250 bytes, not UTF-8 or with control characters are replaced by their
+beginning and a hash. Values are made up: as long as the trace says (1 MiB at most), else 200 to
+2,000 bytes. The trace's keys are held in memory, its requests in 4 bytes each (12 with times).
+
+On a server (redis://, valkey://, unix://) the replay stores its values in a namespace of its own,
+replay-<random> or NAME-<random>, so that old contents do not falsify the figures and nothing of
+yours is touched, and deletes its keys at the end.
+
+--json FILE writes every figure (- : to standard output, instead of the report), schema
+coffer-replay/1: trace, settings, database, without_cache, with_cache, comparison, model.
+Each name is told in the documentation of the module coffer.cli._report.
+
+exit status: 0 done; 1 the cache cannot be reached or gave wrong values; 2 a wrong argument, an
+unreadable or empty trace, an unusable database; 130 Ctrl-C (the report is of what was done)"""
+
+
+def version() -> str:
+    """Coffer's version."""
+    try:
+        import coffer
+
+        return str(coffer.__version__)
+    except (ImportError, AttributeError):
+        pass
+    try:
+        return importlib.metadata.version("coffer")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="coffer",
+        description="One cache in front of your database, on Redis and Valkey or none.",
+    )
+    parser.add_argument("--version", action="version", version=f"coffer {version()}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    replay = _command(commands, "replay", "what a cache would do for your traffic", _REPLAY_ABOUT)
+    replay.add_argument("trace", metavar="TRACE", help="the requests; - for standard input")
+    _add_options(replay)
+    demo = _command(
+        commands,
+        "demo",
+        "the same, with traffic that is made up",
+        "coffer replay with a trace that is made here: synthetic, after Zipf's law, seeded, so\n"
+        "the same in every run. With TRACE, that one is replayed.",
+    )
+    demo.add_argument("trace", metavar="TRACE", nargs="?", help="a trace of your own instead")
+    _add_options(demo)
+    return parser
+
+
+def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, brief: str, about: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=brief,
+        description=textwrap.dedent(about),
+        epilog=_REPLAY_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--url", default="mem://", help="the cache: mem:// (default), redis://host:port/db, unix://")
+    add(
+        "--ttl",
+        default="5m",
+        help="how long a value lives: 30s, 5m, 1h, long, forever (default 5m)",
+    )
+    add("--memory", metavar="SIZE", help="what mem:// may use, such as 16MiB (default 64MiB)")
+    add("--prefix", help="first field of the keys on the server")
+    add("--namespace", metavar="NAME", help="second field; on a server -<random> is added to it")
+    add("--database", metavar="FILE", help="a SQLite file to make or use (default: a temporary one)")
+    add("--format", choices=FORMATS, default="auto", help="what TRACE is (default: auto)")
+    add("--limit", type=_positive, metavar="N", help="only the first N requests")
+    add("--threads", type=_thread_count, default=1, metavar="N", help="threads, 1 (default) to 256")
+    add(
+        "--speed",
+        type=_speed,
+        default=None,
+        metavar="max|real|Nx",
+        help="max (default): as fast as it goes; real: at the trace's own pace; 60x: sixty times "
+        "that (the TTL is not scaled). Each of the two passes takes that long",
+    )
+    add("--json", metavar="FILE", help="write every figure to FILE as JSON")
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if not 1 <= number <= 4_000_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 4000000000")
+    return number
+
+
+def _thread_count(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 5 else 0
+    if not 1 <= number <= 256:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 256")
+    return number
+
+
+def _speed(text: str) -> float | None:
+    words = {"max": None, "real": 1.0}
+    if text in words:
+        return words[text]
+    try:
+        factor = float(text.removesuffix("x")) if text.endswith("x") else math.nan
+    except ValueError:
+        factor = math.nan
+    if not 0.001 <= factor <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither max nor real nor a factor such as 60x")
+    return factor
