@@ -29,6 +29,7 @@ class FakeCache:
     values: dict[str, bytes] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
     calls: int = 0
+    errors: int = 0
     is_closed: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -76,5 +77,5 @@ class World:
     def _figures(self, cache: FakeCache) -> StoreFigures:
         written = sum(map(len, cache.values.values()))
         if not cache.settings.is_local:
-            return StoreFigures(written, 0)
-        return StoreFigures(written, 0, 64 << 20, written, len(cache.values), 0)
+            return StoreFigures(written, 0, cache.errors)
+        return StoreFigures(written, 0, cache.errors, 64 << 20, written, len(cache.values), 0)

@@ -322,6 +322,29 @@ def test_a_server_that_goes_away_ends_the_replay_with_a_partial_report(run, worl
     assert found["with_cache"]["keys_left"] > 0
 
 
+def test_a_cache_that_goes_on_without_its_server_is_found_out(run, world):
+    def away(cache, key):
+        if cache.calls > 500:
+            cache.errors += 1
+            cache.values.clear()
+            world.ping_error = FakeConnectionError("connection reset")
+
+    world.before_call = away
+    status, out, _ = run("demo", "--url", "redis://h", "--limit", "5000")
+    assert status == 1
+    assert "stopped answering: connection reset" in out and "Try next" not in out
+    assert re.search(r"errors +[1-9][\d,]* +the database answered instead", out)
+
+
+def test_errors_that_pass_do_not_end_the_replay(figures, world):
+    def hiccup(cache, key):
+        cache.errors += cache.calls % 1000 == 0
+
+    world.before_call = hiccup
+    found = figures("demo", "--url", "redis://h")
+    assert found["complete"] and found["with_cache"]["errors"] == 100
+
+
 def test_wrong_values_are_found_and_are_status_1(run, world, trace):
     def spoil(cache, key):
         if cache.calls == 5:

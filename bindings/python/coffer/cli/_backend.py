@@ -38,6 +38,7 @@ class StoreFigures:
 
     bytes_written: int
     values_not_stored: int  # too large, or the cache was full
+    errors: int  # by the cache's own count: also those that it went on without raising
     memory_bytes: int | None = None
     used_bytes: int | None = None
     entries: int | None = None
@@ -86,7 +87,7 @@ def _options(settings: Settings) -> dict[str, Any]:
 def _figures(cache: Any) -> StoreFigures:
     stats = cache.stats()
     store = stats.store
-    written = (stats.stored_bytes, stats.oversized_fills)
+    written = (stats.stored_bytes, stats.oversized_fills, stats.errors)
     if not store.memory_bytes:
         return StoreFigures(*written)
     return StoreFigures(*written, store.memory_bytes, store.used_bytes, store.entries, store.evictions)

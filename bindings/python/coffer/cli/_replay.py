@@ -38,7 +38,7 @@ from ._traces import Trace
 _CHUNK_REQUESTS = 64
 _FAILURES_IN_A_ROW = 10
 _DELETE_BATCH = 512
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.02
 _ERROR_CHARACTERS = 200
 _KNOWN_ERRORS = 20
 
@@ -213,6 +213,7 @@ class _Run:
         self.checksums = array("I", bytes(4 * len(keys)))
         self.loaded_flags = bytearray(len(keys))
         self._progress = progress
+        self._known_errors = 0
 
     def passes(self) -> None:
         """Both passes, as far as they come, and then the server's clean-up."""
@@ -221,7 +222,7 @@ class _Run:
         if outcome.is_interrupted or outcome.failure:
             return
         try:
-            outcome.with_cache = self._pass("with the cache", self._cache_server)
+            outcome.with_cache = self._pass("with the cache", self._cache_server, self._check_cache)
             self._read_store()
         finally:
             if not outcome.settings.is_local:
@@ -234,10 +235,15 @@ class _Run:
     def _cache_server(self) -> Server:
         return CacheServer(self, Reader(self.outcome.database.path))
 
-    def _pass(self, what: str, make_server: Callable[[], Server]) -> PassResult:
-        crew = Crew(self.outcome.trace, self.outcome.settings, make_server)
+    def _pass(self, what: str, make_server: Callable[[], Server], check: Callable[[], None] = lambda: None) -> PassResult:
         total = len(self.outcome.trace.indices)
-        self.outcome.is_interrupted = not crew.run(lambda done: self._progress.update(what, done, total))
+
+        def watch(done: int) -> None:
+            self._progress.update(what, done, total)
+            check()
+
+        crew = Crew(self.outcome.trace, self.outcome.settings, make_server)
+        self.outcome.is_interrupted = not crew.run(watch)
         if isinstance(crew.failure, CommandError):
             self.outcome.failure = crew.failure
         elif isinstance(crew.failure, sqlite3.Error):
@@ -245,6 +251,17 @@ class _Run:
         elif crew.failure is not None:
             raise crew.failure
         return crew.result
+
+    def _check_cache(self) -> None:
+        """Coffer goes on without a server that is away, so nothing is raised: where its errors grow, the server is asked."""
+        try:
+            errors = self.backend.figures(self.cache).errors
+            if errors != self._known_errors:
+                self._known_errors = errors
+                self.cache.ping()
+        except self.backend.error as error:
+            where = self.outcome.settings.shown_url
+            raise UnreachableError(f"the cache at {where} stopped answering: {printable(str(error))}") from error
 
     def _read_store(self) -> None:
         with contextlib.suppress(self.backend.error):
@@ -277,32 +294,44 @@ class Crew:
         self._times = trace.times if settings.speed is not None else None
         self._speed = settings.speed or 1.0
         self._make_server = make_server
-        self._threads = [threading.Thread(target=self._work, name=f"replay-{number}", daemon=True) for number in range(settings.threads)]
+        self._thread_count = settings.threads
         self._chunk = 1 if self._times else _CHUNK_REQUESTS
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._next = 0
-        self._started = 0.0
+        self._began = 0.0
+        self._started_count = 0
+        self._ended_count = 0
 
-    def run(self, progress: Callable[[int], None]) -> bool:
-        """Replays all; False where Ctrl-C ended it before."""
-        self._started = time.perf_counter()
-        for thread in self._threads:
-            thread.start()
+    def run(self, watch: Callable[[int], None]) -> bool:
+        """Replays all; False where Ctrl-C ended it before. `watch` is called now and then, and may raise CommandError to end it."""
+        self._began = time.perf_counter()
         try:
-            for thread in self._threads:
-                while thread.is_alive():
-                    thread.join(_POLL_SECONDS)
-                    progress(self.result.requests)
-            return True
+            self._start()
+            self._wait_for_workers(watch)
+            watch(self.result.requests)
         except KeyboardInterrupt:
-            self._stop.set()
-            for thread in self._threads:
-                thread.join()
             return False
+        except CommandError as error:
+            self.failure = self.failure or error
         finally:
             self._stop.set()
-            self.result.seconds = time.perf_counter() - self._started
+            self._wait_for_workers(lambda done: None)
+        return True
+
+    def _start(self) -> None:
+        for number in range(self._thread_count):
+            try:
+                threading.Thread(target=self._work, name=f"replay-{number}", daemon=True).start()
+            except RuntimeError as error:
+                raise UsageError(f"cannot start {self._thread_count} threads: {error}") from error
+            self._started_count += 1
+
+    def _wait_for_workers(self, watch: Callable[[int], None]) -> None:
+        """Counts them itself: a Thread.join that Ctrl-C interrupts takes its thread for ended (CPython 3.11)."""
+        while self._ended_count < self._started_count:
+            time.sleep(_POLL_SECONDS)
+            watch(self.result.requests)
 
     def _work(self) -> None:
         try:
@@ -312,9 +341,11 @@ class Crew:
                 finally:
                     self._merge(server.result)
         except BaseException as error:
-            with self._lock:
-                self.failure = self.failure or error
+            self.failure = self.failure or error
             self._stop.set()
+        with self._lock:
+            self.result.seconds = time.perf_counter() - self._began
+            self._ended_count += 1
 
     def _serve_all(self, server: Server) -> None:
         while not self._stop.is_set():
@@ -345,7 +376,7 @@ class Crew:
     def _wait(self, position: int) -> bool:
         """Until it is this request's time; False where the replay was stopped meanwhile."""
         assert self._times is not None
-        due = self._started + (self._times[position] - self._times[0]) / self._speed
+        due = self._began + (self._times[position] - self._times[0]) / self._speed
         while (delay := due - time.perf_counter()) > 0:
             if self._stop.wait(min(delay, 60.0)):
                 return False

@@ -139,7 +139,7 @@ def _cache_json(outcome: Outcome) -> dict[str, Any] | None:
     return figures | {
         "hits": one.hits,
         "hit_ratio": _ratio(one.hits, one.requests),
-        "errors": one.errors,
+        "errors": _errors(outcome),
         "error_samples": [{"text": text, "count": count} for text, count in one.error_texts.most_common()],
         "wrong_values": one.wrong_values,
         "bytes_stored": store.bytes_written if store else None,
@@ -239,13 +239,19 @@ def _results(outcome: Outcome) -> list[str]:
     if one is None:
         return [malformed, *samples]
     answered = f"{one.hits:,} of {one.requests:,} requests needed no database"
-    errors = "none" if not one.errors else "answered by the database instead"
+    errors = _errors(outcome)
     lines = [_row("hit ratio", _percent(one.hits, one.requests), answered)]
     if store is not None:
         lines.append(_row("bytes stored", _bytes(store.bytes_written), _held(outcome)))
-    lines.append(_row("errors", f"{one.errors:,}", errors if one.errors else ""))
+    lines.append(_row("errors", f"{errors:,}", "the database answered instead" if errors else ""))
     lines += [f"{'':<{_LABEL + 4}}{count:,} x {text}" for text, count in one.error_texts.most_common(3)]
     return [*lines, malformed, *samples]
+
+
+def _errors(outcome: Outcome) -> int:
+    """Those that were raised, or all that the cache counted: it goes on without a server that is away, and raises nothing."""
+    raised = outcome.with_cache.errors if outcome.with_cache else 0
+    return max(raised, outcome.store.errors if outcome.store else 0)
 
 
 def _held(outcome: Outcome) -> str:
@@ -258,7 +264,7 @@ def _held(outcome: Outcome) -> str:
 def _notes(outcome: Outcome) -> Iterator[str]:
     trace, settings, one = outcome.trace, outcome.settings, outcome.with_cache
     if outcome.failure:
-        yield f"STOPPED: {outcome.failure}."
+        yield f"{'ERROR' if _is_complete(outcome) else 'STOPPED'}: {outcome.failure}."
     if one and one.wrong_values:
         yield (
             f"WRONG VALUES: {one.wrong_values:,} answers of the cache were not what the database "
