@@ -33,13 +33,13 @@ class FakeCache:
     is_closed: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def get_or_load(self, key: str, loader: Callable[[], bytes]) -> Any:
+    def get_or_load(self, key: str, loader: Callable[[str], bytes]) -> Any:
         with self.lock:
             self.calls += 1
             if self.world.before_call is not None:
                 self.world.before_call(self, key)
             if key not in self.values:
-                self.values[key] = loader()
+                self.values[key] = loader(key)
             return self.values[key]
 
     def delete_many(self, keys: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+
 from coffer.cli._latency import Latencies
 
 PERMILLES = (1, 500, 950, 990, 1000)

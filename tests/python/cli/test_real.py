@@ -12,8 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import coffer
 import pytest
+
+import coffer
 from coffer.cli import main
 from coffer.cli._database import Reader
 
@@ -73,25 +74,15 @@ def test_each_key_is_loaded_once_in_the_process(figures, some_trace, threads):
 
 
 @pytest.mark.parametrize("threads", ["1", "8", "40"])
-def test_each_key_is_loaded_once_on_a_server_that_is_clean_afterwards(figures, some_trace, redis_server, threads):
+def test_each_key_is_loaded_once_on_a_server_that_is_clean_afterwards(figures, some_trace, server, raw, threads):
     path, requests = some_trace
-    with coffer.Cache(redis_server.url, namespace="mine") as mine:
+    with coffer.Cache(server.url, namespace="mine") as mine:
         mine.set("/page/1", "precious")
-        found = figures("replay", path, "--url", redis_server.url, "--namespace", "mine", "--threads", threads)
+        found = figures("replay", path, "--url", server.url, "--namespace", "mine", "--threads", threads)
         expect_ideal(found, 2000, len(set(requests)))
         assert found["with_cache"]["keys_removed"] == len(set(requests))
-        assert keys_on(redis_server.url) == [b"_:mine:/page/1"]
+        assert raw.call("KEYS", "*") == [b"_:mine:/page/1"]
         assert mine.get("/page/1") == "precious"
-        mine.delete("/page/1")
-
-
-def keys_on(url: str) -> list[bytes]:
-    """All keys of the server, asked for without Coffer."""
-    host, port = url.partition("://")[2].split("/")[0].split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as connection, connection.makefile("rb") as replies:
-        connection.sendall(b"*2\r\n$4\r\nKEYS\r\n$1\r\n*\r\n")
-        count = int(replies.readline()[1:])
-        return [(replies.readline(), replies.readline().rstrip(b"\r\n"))[1] for _ in range(count)]
 
 
 def test_little_memory_costs_hits_but_never_gives_wrong_values(figures):
@@ -119,7 +110,7 @@ def test_the_demo_takes_no_argument_and_a_few_seconds(capsys):
 @pytest.mark.parametrize("where", ["mem://", "server"])
 @pytest.mark.parametrize(("name", "column"), [("web07.keys.zst", None), ("nasa-1995-08-01.tsv.zst", 4)])
 def test_real_traces(figures, shared_traces, request, where, name, column):
-    url = request.getfixturevalue("redis_server").url if where == "server" else where
+    url = request.getfixturevalue("server").url if where == "server" else where
     expected = counted(shared_traces / name, column)
     found = figures("replay", str(shared_traces / name), "--url", url, *LONG, "--threads", "2")
     expect_ideal(found, *expected)
@@ -169,7 +160,7 @@ def test_a_server_that_dies_ends_the_replay_with_what_was_measured(capsys, some_
 
     def deadly_query(reader: Reader, key: str) -> bytes:
         if next(count) == 2050:  # the pass without the cache made 2,000
-            doomed_server.kill()
+            doomed_server.stop()
         return query(reader, key)
 
     monkeypatch.setattr(Reader, "query", deadly_query)

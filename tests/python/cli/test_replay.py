@@ -12,6 +12,7 @@ import time
 
 import pytest
 from cli_fake import FakeConnectionError, FakeError, World
+
 from coffer.cli import main
 from coffer.cli._demo import synthetic_trace
 

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 
 import pytest
+
 from coffer.cli import _input
 from coffer.cli._demo import synthetic_trace
 from coffer.cli._errors import TraceError

@@ -19,7 +19,7 @@ _DEFAULT_POOL = 16
 class CacheLike(Protocol):
     """What a replay asks of a cache."""
 
-    def get_or_load(self, key: str, loader: Callable[..., bytes]) -> Any:
+    def get_or_load(self, key: str, loader: Callable[[str], bytes]) -> Any:
         """The value, or the loader's, stored."""
 
     def delete_many(self, keys: list[str]) -> object:

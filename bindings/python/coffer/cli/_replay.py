@@ -159,17 +159,16 @@ class CacheServer:
         self._get_or_load = run.cache.get_or_load
         self._error = run.backend.error
         self._shown_url = run.outcome.settings.shown_url
-        self._key = ""
         self._loaded: bytes | None = None
         self._failures = 0
 
     def serve(self, index: int) -> bytes:
-        self._key = self._keys[index]
+        key = self._keys[index]
         self._loaded = None
         try:
-            value: bytes = self._get_or_load(self._key, self._load)
+            value: bytes = self._get_or_load(key, self._load)
         except self._error as error:
-            return self._without_cache(error)
+            return self._without_cache(key, error)
         self._failures = 0
         return value
 
@@ -184,12 +183,12 @@ class CacheServer:
     def close(self) -> None:
         self._reader.close()
 
-    def _load(self, *_: object) -> bytes:
+    def _load(self, key: str) -> bytes:
         self.result.queries += 1
-        self._loaded = self._reader.query(self._key)
+        self._loaded = self._reader.query(key)
         return self._loaded
 
-    def _without_cache(self, error: Exception) -> bytes:
+    def _without_cache(self, key: str, error: Exception) -> bytes:
         result = self.result
         result.errors += 1
         text = printable(str(error))[:_ERROR_CHARACTERS] or type(error).__name__
@@ -199,7 +198,7 @@ class CacheServer:
         self._failures = self._failures + 1 if away else 0
         if self._failures >= _FAILURES_IN_A_ROW:
             raise UnreachableError(f"the cache at {self._shown_url} stopped answering: {text}")
-        return self._load() if self._loaded is None else self._loaded
+        return self._load(key) if self._loaded is None else self._loaded
 
 
 class _Run:
