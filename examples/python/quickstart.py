@@ -21,10 +21,10 @@ def main(url: str) -> None:
         users = cache.namespace("users", ttl="30m")
         queries = 0
 
-        def load_user() -> dict[str, str]:
+        def load_user(key: str) -> dict[str, str]:
             nonlocal queries
             queries += 1
-            return {"name": "Ada Lovelace"}
+            return {"id": key, "name": "Ada Lovelace"}
 
         # However many threads ask for 42 at once, the loader runs once.
         for _ in range(3):

@@ -41,6 +41,9 @@ def decorator(
 class CachedFunction(Generic[P, T]):
     """A function behind a cache. Call it as the function; `key`, `invalidate` and `refresh` take the same arguments."""
 
+    __name__: str
+    __qualname__: str
+
     def __init__(self, cache: Cache, function: Callable[P, T], ttl: Duration | None, key: KeySpec | None, timeout: Duration | None) -> None:
         _refuse_coroutines(function)
         functools.update_wrapper(self, function)
