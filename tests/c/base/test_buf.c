@@ -1,7 +1,7 @@
 #include "base/buf.h"
 
-#include "support/allocations.h"
 #include "support/cmocka_all.h"
+#include "support/watched_alloc.h"
 
 static void test_what_is_appended_in_parts_is_whole(void **state) {
     (void)state;
@@ -33,27 +33,27 @@ static void test_nothing_can_be_appended(void **state) {
 static void test_growing_doubles(void **state) {
     (void)state;
     coffer__buf buf = COFFER__BUF_INIT;
-    allocations_watch();
+    watched_alloc_begin(WATCHED_NEVER);
     for (size_t i = 0; i < 1 << 20; i++) {
         assert_true(coffer__buf_append(&buf, "x", 1));
     }
-    assert_true(allocations_made() < 20);
+    assert_true(watched_alloc.request_count < 20);
     assert_true(coffer__buf_reserve(&buf, 100));
-    size_t made = allocations_made();
+    size_t made = watched_alloc.request_count;
     assert_true(coffer__buf_append(&buf, "y", 1));
-    assert_int_equal(allocations_made(), made);
+    assert_int_equal(watched_alloc.request_count, made);
     coffer__buf_free(&buf);
-    allocations_unwatch();
+    watched_alloc_end();
 }
 
 static void test_a_failed_growth_leaves_the_buffer_as_it_was(void **state) {
     (void)state;
     coffer__buf buf = COFFER__BUF_INIT;
     char more[200] = {0};
-    allocations_watch();
+    watched_alloc_begin(WATCHED_NEVER);
     assert_true(coffer__buf_append(&buf, "kept", 4));
     coffer__buf before = buf;
-    allocations_fail_at(allocations_made() + 1);
+    watched_alloc_fail_once(1);
     assert_false(coffer__buf_append(&buf, more, sizeof more));
     assert_memory_equal(&buf, &before, sizeof buf);
     assert_false(coffer__buf_reserve(&buf, SIZE_MAX));
@@ -62,7 +62,7 @@ static void test_a_failed_growth_leaves_the_buffer_as_it_was(void **state) {
     assert_memory_equal(&buf, &before, sizeof buf);
     assert_true(coffer_slice_equal(coffer__buf_slice(&buf), COFFER_SLICE("kept")));
     coffer__buf_free(&buf);
-    allocations_unwatch();
+    watched_alloc_end();
 }
 
 static void test_consume_drops_at_the_front_only(void **state) {

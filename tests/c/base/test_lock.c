@@ -1,7 +1,7 @@
 #include "base/lock.h"
 
-#include "support/allocations.h"
 #include "support/cmocka_all.h"
+#include "support/watched_alloc.h"
 
 #include <pthread.h>
 #include <sys/wait.h>
@@ -90,10 +90,9 @@ static void test_each_child_has_another_generation(void **state) {
 
 static void test_no_memory_makes_no_lock(void **state) {
     (void)state;
-    allocations_watch();
-    allocations_fail_at(1);
+    watched_alloc_begin(0);
     assert_null(coffer__lock_new());
-    allocations_unwatch();
+    watched_alloc_end();
 }
 
 int main(void) {

@@ -1,8 +1,8 @@
 #include "near/near.h"
 
 #include "base/alloc.h"
-#include "support/allocations.h"
 #include "support/cmocka_all.h"
+#include "support/watched_alloc.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -206,21 +206,21 @@ static void test_memory_is_taken_once_and_within_the_limit(void **state) {
     static const size_t sizes[] = {MIB, MIB + 1, 2 * MIB - 1, 3 * MIB + 77, 5 * MIB, 16 * MIB, 40 * MIB};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         coffer__near *near;
-        allocations_watch();
+        watched_alloc_begin(WATCHED_NEVER);
         assert_int_equal(coffer__near_new(&near, sizes[i]), COFFER_OK);
-        assert_true(allocations_bytes() <= sizes[i]);
-        assert_true(allocations_bytes() > sizes[i] - sizes[i] / 50);
-        size_t made = allocations_made();
+        assert_true(watched_alloc.live_bytes <= sizes[i]);
+        assert_true(watched_alloc.live_bytes > sizes[i] - sizes[i] / 50);
+        size_t made = watched_alloc.request_count;
         fill(near, 1000, sizeof(char[64 * 1024]));
         fill(near, 100000, 10);
         coffer__near_stats stats;
         coffer__near_stats_read(near, &stats);
         assert_int_equal(stats.memory_bytes, sizes[i]);
         assert_true(stats.used_bytes <= sizes[i]);
-        assert_int_equal(allocations_made(), made);
+        assert_int_equal(watched_alloc.request_count, made);
         coffer__near_free(near);
-        assert_int_equal(allocations_unfreed(), 0);
-        allocations_unwatch();
+        assert_int_equal(watched_alloc.live_bytes, 0);
+        watched_alloc_end();
     }
 }
 
@@ -237,13 +237,13 @@ static void test_each_failing_allocation_is_survived(void **state) {
     size_t failing = 1;
     for (coffer_status status = COFFER_NO_MEMORY; status != COFFER_OK; failing++) {
         coffer__near *near;
-        allocations_watch();
-        allocations_fail_at(failing);
+        watched_alloc_begin(WATCHED_NEVER);
+        watched_alloc_fail_once(failing);
         status = coffer__near_new(&near, 4 * MIB);
         assert_true(status == COFFER_OK || (status == COFFER_NO_MEMORY && near == NULL));
         coffer__near_free(near);
-        assert_int_equal(allocations_unfreed(), 0);
-        allocations_unwatch();
+        assert_int_equal(watched_alloc.live_bytes, 0);
+        watched_alloc_end();
     }
     assert_true(failing > 4);
 }
@@ -252,16 +252,16 @@ static void test_a_get_without_memory_can_be_tried_again(void **state) {
     (void)state;
     coffer__near *near;
     coffer__buf out = COFFER__BUF_INIT;
-    allocations_watch();
+    watched_alloc_begin(WATCHED_NEVER);
     assert_int_equal(coffer__near_new(&near, MIB), COFFER_OK);
     set(near, "k", "value");
-    allocations_fail_at(allocations_made() + 1);
+    watched_alloc_fail_once(1);
     assert_int_equal(coffer__near_get(near, COFFER_SLICE("k"), 0, &out, NULL), COFFER_NO_MEMORY);
     assert_int_equal(coffer__near_get(near, COFFER_SLICE("k"), 0, &out, NULL), COFFER_OK);
     assert_true(coffer_slice_equal(coffer__buf_slice(&out), COFFER_SLICE("value")));
     coffer__buf_free(&out);
     coffer__near_free(near);
-    allocations_unwatch();
+    watched_alloc_end();
 }
 
 static void test_a_child_of_fork_has_the_contents_for_itself(void **state) {

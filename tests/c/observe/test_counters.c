@@ -1,7 +1,7 @@
 #include "observe/counters.h"
 
-#include "support/allocations.h"
 #include "support/cmocka_all.h"
+#include "support/watched_alloc.h"
 
 #include <pthread.h>
 
@@ -145,13 +145,12 @@ static void test_threads_that_share_a_row_lose_nothing(void **state) {
 static void test_no_memory_makes_no_observer(void **state) {
     (void)state;
     coffer__observer *observer;
-    allocations_watch();
-    allocations_fail_at(1);
+    watched_alloc_begin(0);
     assert_int_equal(coffer__observer_new(&observer), COFFER_NO_MEMORY);
     assert_null(observer);
     coffer__observer_free(NULL);
-    assert_int_equal(allocations_unfreed(), 0);
-    allocations_unwatch();
+    assert_int_equal(watched_alloc.live_bytes, 0);
+    watched_alloc_end();
 }
 
 #define WITH_OBSERVER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

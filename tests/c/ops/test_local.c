@@ -1,6 +1,6 @@
 /* Every operation on mem://, where it is answered at the first coffer_op_next, in virtual time. */
-#include "base/alloc.h"
 #include "support/cmocka_all.h"
+#include "support/watched_alloc.h"
 #include <coffer/coffer.h>
 
 typedef struct world {
@@ -255,30 +255,6 @@ static void test_a_loader_may_not_wait_for_itself(void **state) {
 
 /* ---- every allocation failed once, and from then on, in a scenario of every operation ---- */
 
-static long allocations_left;
-static bool fail_for_good;
-
-static bool may_allocate(void) {
-    if (allocations_left == 0) {
-        return false;
-    }
-    if (--allocations_left == 0) {
-        if (!fail_for_good) {
-            allocations_left = -1;
-        }
-        return false;
-    }
-    return true;
-}
-
-static void *failing_alloc(size_t size) {
-    return allocations_left < 0 || may_allocate() ? malloc(size) : NULL;
-}
-
-static void *failing_resize(void *old, size_t size) {
-    return allocations_left < 0 || may_allocate() ? realloc(old, size) : NULL;
-}
-
 static void finish(coffer_status status, coffer_op **made_op, uint64_t now_ms) {
     coffer_action action;
     if (status != COFFER_OK) {
@@ -327,20 +303,20 @@ static void scenario(void) {
 
 static void test_every_allocation_may_fail(void **state) {
     (void)state;
-    const coffer__allocator failing = {failing_alloc, failing_resize, free};
-    coffer__set_allocator(&failing);
     for (int for_good = 0; for_good < 2; for_good++) {
-        fail_for_good = for_good;
-        long reached = 0;
-        for (long n = 1; n < 2000 && reached == 0; n++) {
-            allocations_left = n;
+        size_t nth = 0;
+        do {
+            nth++;
+            watched_alloc_begin(nth - 1);
+            if (!for_good) {
+                watched_alloc_fail_once(nth);
+            }
             scenario();
-            reached = allocations_left > 0 ? n : 0;
-        }
-        assert_true(reached > 50);
+            assert_int_equal(watched_alloc.live_bytes, 0);
+            watched_alloc_end();
+        } while (watched_alloc.refused_count > 0 && nth < 2000);
+        assert_true(nth > 50 && nth < 2000);
     }
-    allocations_left = -1;
-    coffer__set_allocator(NULL);
 }
 
 int main(void) {

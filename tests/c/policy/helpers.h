@@ -6,28 +6,7 @@
 #include "policy/options_internal.h"
 
 #include "support/cmocka_all.h"
-
-/* An allocator whose Nth call fails and every one after it; fail_at 0 never fails. */
-static size_t allocations_count, fail_at;
-
-static inline bool must_fail(void) {
-    return ++allocations_count >= fail_at && fail_at > 0;
-}
-
-static inline void *failing_alloc(size_t size) {
-    return must_fail() ? NULL : malloc(size);
-}
-
-static inline void *failing_resize(void *old, size_t size) {
-    return must_fail() ? NULL : realloc(old, size);
-}
-
-static inline void fail_allocations_from(size_t nth) {
-    static const coffer__allocator failing = {failing_alloc, failing_resize, free};
-    allocations_count = 0;
-    fail_at = nth;
-    coffer__set_allocator(nth == 0 ? NULL : &failing);
-}
+#include "support/watched_alloc.h"
 
 static inline coffer_status set(coffer_options *options, const char *name, const char *value, coffer_error *error) {
     return coffer_options_set(options, name, coffer_slice_text(value), error);

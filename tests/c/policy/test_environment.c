@@ -143,13 +143,14 @@ static void test_process_environment_is_read_where_no_lookup_is_given(void **sta
 static void test_each_allocation_may_fail(void **state) {
     (void)state;
     const char *pairs[] = {"REDIS_URL", "redis://u:p@a:1/1?prefix=x", "REDIS_HOST", "cache", "REDIS_PASSWORD", "pw", NULL};
+    watched_alloc_begin(WATCHED_NEVER);
     coffer_options *options = coffer_options_new();
     char *before = all_options(options);
     coffer_status status = COFFER_NO_MEMORY;
-    for (size_t nth = 1; status != COFFER_OK && nth < 200; nth++) {
-        fail_allocations_from(nth);
+    for (size_t most = 0; status != COFFER_OK && most < 200; most++) {
+        watched_alloc_dry_after(most);
         status = read_environment(options, pairs, NULL);
-        fail_allocations_from(0);
+        watched_alloc_dry_after(WATCHED_NEVER);
         char *after = all_options(options);
         assert_true(status == COFFER_OK || (status == COFFER_NO_MEMORY && strcmp(before, after) == 0));
         free(after);
@@ -157,6 +158,8 @@ static void test_each_allocation_may_fail(void **state) {
     assert_int_equal(status, COFFER_OK);
     free(before);
     coffer_options_free(options);
+    assert_int_equal(watched_alloc.live_bytes, 0);
+    watched_alloc_end();
 }
 
 int main(void) {

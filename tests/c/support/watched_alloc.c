@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 watched_alloc_counts watched_alloc;
-static size_t until_dry;
+static size_t first_refused, last_refused; /* by their numbers; the first is 1 */
 
 typedef union header {
     size_t size;
@@ -17,7 +17,7 @@ static void *watched_resize(void *old, size_t size) {
     if (size > watched_alloc.largest_bytes) {
         watched_alloc.largest_bytes = size;
     }
-    if (watched_alloc.request_count > until_dry) {
+    if (watched_alloc.request_count >= first_refused && watched_alloc.request_count <= last_refused) {
         watched_alloc.refused_count++;
         return NULL;
     }
@@ -50,9 +50,18 @@ static void watched_release(void *memory) {
 
 void watched_alloc_begin(size_t requests_until_dry) {
     static const coffer__allocator watched = {watched_malloc, watched_resize, watched_release};
-    until_dry = requests_until_dry;
     watched_alloc = (watched_alloc_counts){0};
+    watched_alloc_dry_after(requests_until_dry);
     coffer__set_allocator(&watched);
+}
+
+void watched_alloc_dry_after(size_t request_count) {
+    first_refused = request_count == WATCHED_NEVER ? WATCHED_NEVER : watched_alloc.request_count + request_count + 1;
+    last_refused = WATCHED_NEVER;
+}
+
+void watched_alloc_fail_once(size_t nth) {
+    first_refused = last_refused = watched_alloc.request_count + nth;
 }
 
 void watched_alloc_end(void) {
