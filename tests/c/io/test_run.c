@@ -1,0 +1,156 @@
+/* The loop itself: when memory is short, when both sides write at once, and what a driver is told. */
+#include "helpers.h"
+#include "support/allocations.h"
+#include "support/fake_server.h"
+#include "support/redis_server.h"
+
+#include <pthread.h>
+
+enum { WORDY_BYTES = 60000, WRITES = 500 };
+
+/* Answers each SET with a long error and does not read on before that was taken. */
+static bool wordy(int fd, const char *command, void *data) {
+    (void)data;
+    static const char start[] = "-ERR ";
+    static char words[sizeof start + WORDY_BYTES + 2];
+    if (fake_greets(fd, command)) {
+        return true;
+    }
+    if (words[0] == '\0') {
+        memset(words, 'w', sizeof words - 1);
+        memcpy(words, start, sizeof start - 1);
+        memcpy(words + sizeof words - 3, "\r\n", 2);
+    }
+    return fake_says(fd, words);
+}
+
+static void test_a_server_that_blocks_on_its_own_output_is_read_from(void **state) {
+    (void)state;
+    static char bytes[WORDY_BYTES];
+    static coffer_item items[WRITES];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (char)(i * 2654435761u >> 11);
+    }
+    for (size_t i = 0; i < WRITES; i++) {
+        items[i] = (coffer_item){.key = COFFER_SLICE("k"), .value = coffer_slice_of(bytes, sizeof bytes)};
+    }
+    fake_server *server = fake_server_start(wordy, NULL);
+    coffer_cache *cache = open_at(fake_server_port(server), "&timeout=10s&compress=never");
+    assert_int_equal(coffer_set_many(cache, items, WRITES, NULL, NULL), COFFER_SERVER);
+    assert_int_equal(stats_of(cache).connections_open, 1);
+    coffer_close(cache);
+    fake_server_stop(server);
+}
+
+static void test_the_latency_of_what_went_out_is_recorded(void **state) {
+    (void)state;
+    coffer_cache *cache;
+    assert_int_equal(coffer_open_url(&cache, "mem://", NULL), COFFER_OK);
+    for (int i = 0; i < 640; i++) {
+        coffer_get(cache, COFFER_SLICE("k"), NULL, NULL, NULL);
+    }
+    coffer_metrics metrics = stats_of(cache);
+    assert_int_equal(metrics.latency[COFFER_OPERATION_GET].count, 640);
+    assert_int_equal(metrics.latency[COFFER_OPERATION_GET].timed_count, 10);
+    assert_int_equal(metrics.connections_made, 0);
+    coffer_close(cache);
+}
+
+/* ---- the Nth allocation fails ------------------------------------------------------------------------------------- */
+
+static size_t failing, until_here; /* which allocation fails; how many there are before the shortage is over */
+
+static coffer_status load(coffer_load *load, coffer_slice key, void *user_data) {
+    (void)user_data;
+    return coffer_loaded(load, key, NULL);
+}
+
+/* cmocka's own assertions are for the thread of the test only. */
+static void must(bool right, const char *what, coffer_status status) {
+    if (!right) {
+        fprintf(stderr, "%s: %s, with allocation %zu of %zu\n", what, coffer_status_name(status), failing, allocations_made());
+        abort();
+    }
+}
+
+static void fine_or_out_of_memory(const char *what, coffer_status status) {
+    must(status == COFFER_OK || status == COFFER_NO_MEMORY || status == COFFER_NOT_SENT || status == COFFER_MAYBE_APPLIED, what, status);
+}
+
+/* Everything that an application does, in a thread of its own, so that what a thread keeps is freed too. */
+static void *live(void *url) {
+    coffer_cache *cache = NULL;
+    coffer_value value, values[2];
+    coffer_status status = coffer_open_url(&cache, (const char *)url, NULL);
+    fine_or_out_of_memory("open", status);
+    if (status != COFFER_OK) {
+        must(cache == NULL, "open", status);
+        return NULL;
+    }
+    const coffer_slice keys[2] = {COFFER_SLICE("a"), COFFER_SLICE("b")};
+    const coffer_item items[2] = {{.key = COFFER_SLICE("a"), .value = COFFER_SLICE("1")}, {.key = COFFER_SLICE("b"), .value = COFFER_SLICE("2")}};
+    coffer_delete_many(cache, keys, 2, NULL, NULL);
+    fine_or_out_of_memory("set_many", coffer_set_many(cache, items, 2, NULL, NULL));
+    fine_or_out_of_memory("get_many", coffer_get_many(cache, keys, 2, NULL, values, NULL, NULL));
+    coffer_values_clear(values, 2);
+    fine_or_out_of_memory("set", coffer_set(cache, COFFER_SLICE("c"), COFFER_SLICE("3"), NULL, NULL));
+    coffer_status got = coffer_get(cache, COFFER_SLICE("c"), NULL, &value, NULL);
+    must(got == COFFER_OK || got == COFFER_MISS || got == COFFER_NO_MEMORY, "get", got);
+    coffer_value_clear(&value);
+    fine_or_out_of_memory("get_or_load", coffer_get_or_load(cache, COFFER_SLICE("d"), load, NULL, NULL, &value, NULL));
+    coffer_value_clear(&value);
+    coffer_delete(cache, COFFER_SLICE("d"), NULL);
+    until_here = allocations_made();
+    allocations_fail_at(0);
+    status = coffer_set(cache, COFFER_SLICE("e"), COFFER_SLICE("4"), NULL, NULL);
+    must(status == COFFER_OK, "a set when the shortage is over", status);
+    coffer_metrics metrics = {.struct_size = sizeof metrics};
+    status = coffer_stats(cache, &metrics);
+    must(status == COFFER_OK && metrics.connections_in_use == 0, "stats", status);
+    coffer_close(cache);
+    return NULL;
+}
+
+static void fail_each_allocation_of(char *url) {
+    size_t limit = 0;
+    for (size_t number = 0; number <= limit; number++) { /* 0: none, to know how many there are */
+        pthread_t thread;
+        allocations_watch();
+        allocations_fail_at(failing = number);
+        pthread_create(&thread, NULL, live, url);
+        pthread_join(thread, NULL);
+        assert_int_equal(allocations_unfreed(), 0);
+        if (number == 0) {
+            limit = until_here;
+        }
+        allocations_unwatch();
+    }
+}
+
+static void test_each_allocation_may_fail_in_the_process(void **state) {
+    (void)state;
+    char url[] = "mem://?memory=1MiB";
+    fail_each_allocation_of(url);
+}
+
+static void test_each_allocation_may_fail_with_a_server(void **state) {
+    (void)state;
+    redis_server server;
+    char url[128];
+    if (!redis_server_start(&server)) {
+        skip();
+    }
+    snprintf(url, sizeof url, "redis://127.0.0.1:%u/0", (unsigned)server.port);
+    fail_each_allocation_of(url);
+    redis_server_stop(&server);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_server_that_blocks_on_its_own_output_is_read_from),
+        cmocka_unit_test(test_the_latency_of_what_went_out_is_recorded),
+        cmocka_unit_test(test_each_allocation_may_fail_in_the_process),
+        cmocka_unit_test(test_each_allocation_may_fail_with_a_server),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
