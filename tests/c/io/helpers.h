@@ -40,8 +40,8 @@ static inline coffer_metrics stats_of(coffer_cache *cache) {
     return metrics;
 }
 
-/* A get that must end with `status` between `least_ms` and `most_ms` plus the overshoot. */
-static inline void assert_get_ends(coffer_cache *cache, coffer_status status, uint64_t least_ms, uint64_t most_ms) {
+/* One get, which must end with `status` and not before least_ms; how long it took. */
+static inline uint64_t time_get(coffer_cache *cache, coffer_status status, uint64_t least_ms) {
     coffer_value value;
     coffer_error error = {.text = ""};
     uint64_t began = real_ms();
@@ -50,10 +50,24 @@ static inline void assert_get_ends(coffer_cache *cache, coffer_status status, ui
     if (got != status) {
         fail_msg("%s instead of %s: %s", coffer_status_name(got), coffer_status_name(status), error.text);
     }
-    if (took + 2 < least_ms || took > most_ms + OVERSHOOT_MS) {
-        fail_msg("took %" PRIu64 " ms, not %" PRIu64 " to %" PRIu64, took, least_ms, most_ms);
+    if (took + 2 < least_ms) {
+        fail_msg("took %" PRIu64 " ms only, not %" PRIu64, took, least_ms);
     }
     coffer_value_clear(&value);
+    return took;
+}
+
+/* A get that must end with `status` between `least_ms` and `most_ms` plus the overshoot. A busy machine makes a sleeper late all by itself (by 140 ms in
+ * one try here), a fault of ours is late each time: so it has three tries. */
+static inline void assert_get_ends(coffer_cache *cache, coffer_status status, uint64_t least_ms, uint64_t most_ms) {
+    uint64_t took = 0;
+    for (int i = 0; i < 3; i++) {
+        took = time_get(cache, status, least_ms);
+        if (took <= most_ms + OVERSHOOT_MS) {
+            return;
+        }
+    }
+    fail_msg("took %" PRIu64 " ms, not %" PRIu64 " to %" PRIu64, took, least_ms, most_ms);
 }
 
 #endif
