@@ -1,8 +1,9 @@
 /* The loop itself: when memory is short, when both sides write at once, and what a driver is told. */
 #include "helpers.h"
-#include "support/allocations.h"
+
 #include "support/fake_server.h"
 #include "support/redis_server.h"
+#include "support/watched_alloc.h"
 
 #include <pthread.h>
 
@@ -68,7 +69,7 @@ static coffer_status load(coffer_load *load, coffer_slice key, void *user_data) 
 /* cmocka's own assertions are for the thread of the test only. */
 static void must(bool right, const char *what, coffer_status status) {
     if (!right) {
-        fprintf(stderr, "%s: %s, with allocation %zu of %zu\n", what, coffer_status_name(status), failing, allocations_made());
+        fprintf(stderr, "%s: %s, with allocation %zu of %zu\n", what, coffer_status_name(status), failing, watched_alloc.request_count);
         abort();
     }
 }
@@ -100,8 +101,8 @@ static void *live(void *url) {
     fine_or_out_of_memory("get_or_load", coffer_get_or_load(cache, COFFER_SLICE("d"), load, NULL, NULL, &value, NULL));
     coffer_value_clear(&value);
     coffer_delete(cache, COFFER_SLICE("d"), NULL);
-    until_here = allocations_made();
-    allocations_fail_at(0);
+    until_here = watched_alloc.request_count;
+    watched_alloc_dry_after(WATCHED_NEVER);
     status = coffer_set(cache, COFFER_SLICE("e"), COFFER_SLICE("4"), NULL, NULL);
     must(status == COFFER_OK, "a set when the shortage is over", status);
     coffer_metrics metrics = {.struct_size = sizeof metrics};
@@ -115,15 +116,18 @@ static void fail_each_allocation_of(char *url) {
     size_t limit = 0;
     for (size_t number = 0; number <= limit; number++) { /* 0: none, to know how many there are */
         pthread_t thread;
-        allocations_watch();
-        allocations_fail_at(failing = number);
+        watched_alloc_begin(WATCHED_NEVER);
+        failing = number;
+        if (number > 0) {
+            watched_alloc_fail_once(number);
+        }
         pthread_create(&thread, NULL, live, url);
         pthread_join(thread, NULL);
-        assert_int_equal(allocations_unfreed(), 0);
+        assert_int_equal(watched_alloc.live_bytes, 0);
         if (number == 0) {
             limit = until_here;
         }
-        allocations_unwatch();
+        watched_alloc_end();
     }
 }
 
