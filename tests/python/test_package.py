@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import subprocess
@@ -56,6 +57,21 @@ def test_types_are_what_a_user_expects(tmp_path: Path) -> None:
     environment.pop("LD_PRELOAD", None)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_stub_names_what_the_native_module_has() -> None:
+    tree = ast.parse((ROOT / "bindings/python/coffer/_coffer_core.pyi").read_text(encoding="utf-8"))
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    constants = {node.target.id for node in tree.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    native = {name for name, thing in vars(coffer._coffer_core).items() if not name.startswith(("_", "SWIG", "Swig")) and callable(thing)}
+    assert functions == native
+    assert {name for name in constants if name.isupper()} == {name for name in vars(coffer._coffer_core) if name.startswith("COFFER_")}
+
+
+def test_every_public_header_is_named_in_wrapped_md() -> None:
+    text = (ROOT / "bindings/swig/WRAPPED.md").read_text(encoding="utf-8")
+    for header in (ROOT / "core/include/coffer").glob("*.h"):
+        assert f"| `{header.name}` |" in text
 
 
 @pytest.mark.slow

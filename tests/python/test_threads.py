@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -172,6 +173,44 @@ def test_a_signal_handler_may_use_the_cache(memory: coffer.Cache) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert seen == [1]
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_interrupted_calls_never_mix_up_replies(url: str) -> None:
+    """Signals at random moments, for half a second: each call answers for its own key or raises what the handler raised."""
+
+    def handler(*_: object) -> None:
+        raise Interrupted
+
+    source = random.Random(7)
+    interruptions = calls = 0
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        with coffer.Cache(url, timeout=5, pool_max=2) as cache:
+            wanted = {f"key:{number}": f"value {number} " * (1 + number * 200) for number in range(10)}
+            cache.set_many(wanted)
+            end = time.monotonic() + 0.5
+            while time.monotonic() < end:
+                key = source.choice(list(wanted))
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, source.uniform(1e-6, 4e-4))
+                    while True:
+                        calls += 1
+                        assert cache.get(key) == wanted[key]
+                        assert cache.get_many([key, "nobody"]) == {key: wanted[key]}
+                        assert cache.get_or_load(key, lambda _: "never") == wanted[key]
+                except Interrupted:
+                    interruptions += 1
+            assert cache.get_many(wanted) == wanted
+            assert cache.stats().pool.in_use == 0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interruptions > 20
+    assert calls > interruptions
 
 
 def test_close_lets_calls_under_way_end() -> None:

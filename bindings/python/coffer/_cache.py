@@ -160,8 +160,7 @@ class Cache:
         """The value, or `default` where there is none. With `stale` a value past its freshness is answered too.
 
         An entry that cannot be trusted (damaged, sealed with an unknown key, too old) is a miss, and counted in `stats()`.
-        FormatError is
-        raised where an entry is whole but its text or JSON is not."""
+        FormatError is raised where an entry is whole but its text or JSON is not."""
         return core.get(self._handle, key, default, decode_json, stale, 0 if timeout is None else timeout_ms(timeout))
 
     def get_entry(self, key: Key, *, stale: bool = False, timeout: Duration | None = None) -> Entry | None:

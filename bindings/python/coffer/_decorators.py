@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 import string
 from collections.abc import Callable, Iterable, Mapping
@@ -189,5 +188,7 @@ def _fitting(name: str, key: str) -> str:
     raw = key.encode("utf-8", "surrogatepass")
     if len(raw) <= _LONGEST_KEY_BYTES and key.isprintable():
         return key
+    import hashlib  # rarely needed, and OpenSSL takes its time to load
+
     digest = hashlib.blake2b(raw, digest_size=24).hexdigest()
     return f"{name[-180:]}:#{digest}" if name.isascii() else f"#{digest}"
