@@ -75,10 +75,13 @@ def test_a_stale_value_is_served_when_the_loader_fails(url: str) -> None:
         assert cache.get_or_load("key", Loader("new"), ttl="1h") == "new"
 
 
-def test_an_interrupted_loader_is_never_replaced_by_a_stale_value(memory: coffer.Cache) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        memory.get_or_load("key", Loader(KeyboardInterrupt()))
-    assert memory.get_or_load("key", Loader(1)) == 1
+def test_an_interrupted_loader_is_never_replaced_by_a_stale_value(url: str) -> None:
+    with coffer.Cache(url, ttl="20ms", stale_ttl="1h", ttl_jitter=0) as cache:
+        cache.set("key", "old")
+        wait_until(lambda: cache.get("key") is None)
+        with pytest.raises(KeyboardInterrupt):
+            cache.get_or_load("key", Loader(KeyboardInterrupt()))
+        assert cache.get_or_load("key", Loader("new"), ttl="1h") == "new"
 
 
 def test_a_load_of_the_key_that_is_being_loaded_is_refused(cache: coffer.Cache) -> None:
