@@ -1,6 +1,5 @@
 /* The loop itself: when memory is short, when both sides write at once, and what a driver is told. */
 #include "helpers.h"
-
 #include "support/fake_server.h"
 #include "support/redis_server.h"
 #include "support/watched_alloc.h"
@@ -112,21 +111,27 @@ static void *live(void *url) {
     return NULL;
 }
 
-static void fail_each_allocation_of(char *url) {
+static void only_that_one(size_t number) {
+    watched_alloc_fail_once(number);
+}
+
+static void that_one_and_all_after(size_t number) {
+    watched_alloc_dry_after(number - 1);
+}
+
+static void fail_each_allocation_of(char *url, void (*fail_at)(size_t number)) {
     size_t limit = 0;
     for (size_t number = 0; number <= limit; number++) { /* 0: none, to know how many there are */
         pthread_t thread;
         watched_alloc_begin(WATCHED_NEVER);
         failing = number;
         if (number > 0) {
-            watched_alloc_fail_once(number);
+            fail_at(number);
         }
         pthread_create(&thread, NULL, live, url);
         pthread_join(thread, NULL);
         assert_int_equal(watched_alloc.live_bytes, 0);
-        if (number == 0) {
-            limit = until_here;
-        }
+        limit = number == 0 ? until_here : limit;
         watched_alloc_end();
     }
 }
@@ -134,7 +139,8 @@ static void fail_each_allocation_of(char *url) {
 static void test_each_allocation_may_fail_in_the_process(void **state) {
     (void)state;
     char url[] = "mem://?memory=1MiB";
-    fail_each_allocation_of(url);
+    fail_each_allocation_of(url, only_that_one);
+    fail_each_allocation_of(url, that_one_and_all_after);
 }
 
 static void test_each_allocation_may_fail_with_a_server(void **state) {
@@ -145,7 +151,8 @@ static void test_each_allocation_may_fail_with_a_server(void **state) {
         skip();
     }
     snprintf(url, sizeof url, "redis://127.0.0.1:%u/0", (unsigned)server.port);
-    fail_each_allocation_of(url);
+    fail_each_allocation_of(url, only_that_one);
+    fail_each_allocation_of(url, that_one_and_all_after);
     redis_server_stop(&server);
 }
 
