@@ -145,7 +145,9 @@ static uint64_t clock_ahead(void) {
 
 static void hold_open(coffer_cache *cache, gate *own, unsigned count) {
     caller callers[8];
+    pthread_mutex_lock(&own->mutex);
     unsigned asked = own->asked;
+    pthread_mutex_unlock(&own->mutex);
     for (unsigned i = 0; i < count; i++) {
         callers[i] = (caller){.cache = cache};
         pthread_create(&callers[i].thread, NULL, call, &callers[i]);
