@@ -73,6 +73,29 @@ static bool speaks_http(int fd, const char *command, void *data) {
     return fake_says(fd, "HTTP/1.1 400 Bad Request\r\n\r\n");
 }
 
+static bool speaks_tls(int fd, const char *command, void *data) {
+    (void)command;
+    (void)data;
+    return fake_says(fd, "\x15\x03\x01");
+}
+
+static bool speaks_ssh(int fd, const char *command, void *data) {
+    (void)command;
+    (void)data;
+    return fake_says(fd, "SSH-2.0-OpenSSH_9.2p1\r\n");
+}
+
+static bool one_byte_of_a_greeting(int fd, const char *command, void *data) {
+    (void)command;
+    (void)data;
+    return fake_says(fd, "*"), false;
+}
+
+static bool one_byte(int fd, const char *command, void *data) {
+    (void)data;
+    return fake_greets(fd, command) || (fake_says(fd, "$"), false);
+}
+
 static bool is_full(int fd, const char *command, void *data) {
     (void)command;
     (void)data;
@@ -83,11 +106,15 @@ static bool is_full(int fd, const char *command, void *data) {
 static void test_a_cut_reply_is_closed(void **state) {
     (void)state;
     ends_with(cut, COFFER_CLOSED, 0, 100);
+    ends_with(one_byte, COFFER_CLOSED, 0, 100);
+    ends_with(one_byte_of_a_greeting, COFFER_CLOSED, 0, 100);
 }
 
 static void test_another_protocol_is_refused(void **state) {
     (void)state;
     ends_with(speaks_http, COFFER_PROTO, 0, 100);
+    ends_with(speaks_tls, COFFER_PROTO, 0, 100);
+    ends_with(speaks_ssh, COFFER_PROTO, 0, 100);
 }
 
 static void test_a_full_server_says_so(void **state) {
