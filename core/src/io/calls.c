@@ -109,9 +109,10 @@ coffer_status coffer_ping(coffer_cache *cache, coffer_error *error) {
 
 /* ---- many --------------------------------------------------------------------------------------------------------- */
 
-/* The values share the op, whose owner is the first of them; an item that was not reached has the whole's status. */
-static void take_items(coffer_op *op, coffer_status whole, coffer_value *values, coffer_status *statuses, size_t count) {
+/* The values share the op, whose owner is the first of them; an item that was not reached has the whole's status. Whether any has a value. */
+static bool take_items(coffer_op *op, coffer_status whole, coffer_value *values, coffer_status *statuses, size_t count) {
     size_t done = op == NULL ? 0 : coffer_op_count(op);
+    bool any = false;
     for (size_t i = 0; i < count; i++) {
         coffer_value value = {.owner = NULL};
         coffer_status status = i < done ? coffer_op_item(op, i, &value) : whole;
@@ -122,7 +123,9 @@ static void take_items(coffer_op *op, coffer_status whole, coffer_value *values,
             values[i] = value;
             values[i].owner = NULL;
         }
+        any = any || status == COFFER_OK || status == COFFER_STALE;
     }
+    return any;
 }
 
 coffer_status coffer_get_many(coffer_cache *cache, const coffer_slice *keys, size_t count, const coffer_read_options *options, coffer_value *values,
@@ -130,8 +133,8 @@ coffer_status coffer_get_many(coffer_cache *cache, const coffer_slice *keys, siz
     coffer_op *op = NULL;
     coffer_status made = coffer_op_get_many(&op, coffer__cache_enter(cache), keys, count, options);
     coffer_status status = coffer__cache_finish(cache, made, op, error);
-    take_items(op, status, values, statuses, count);
-    if (values != NULL && count > 0) {
+    bool any = take_items(op, status, values, statuses, count);
+    if (values != NULL && any) { /* a refused call leaves nothing to free */
         values[0].owner = op;
     } else {
         coffer__run_drop(op);

@@ -113,8 +113,8 @@ static void test_keys_come_back_exactly(void **state) {
 }
 
 static void refuse_key(coffer_cache *cache, coffer_slice key) {
-    coffer_value value;
-    coffer_status status;
+    coffer_value value, many[2];
+    coffer_status statuses[2];
     const coffer_slice keys[] = {COFFER_SLICE("good"), key};
     const coffer_item items[] = {{.key = keys[0]}, {.key = key}};
     const coffer_status got[] = {
@@ -125,13 +125,15 @@ static void refuse_key(coffer_cache *cache, coffer_slice key) {
         coffer_exists(cache, key, NULL),
         coffer_expire(cache, key, 1000, NULL),
         coffer_increment(cache, key, 1, NULL, NULL, NULL),
-        coffer_get_many(cache, &key, 1, NULL, &value, &status, NULL),
+        coffer_get_many(cache, keys, 2, NULL, many, statuses, NULL),
         coffer_set_many(cache, items, 2, NULL, NULL),
         coffer_delete_many(cache, keys, 2, NULL, NULL),
     };
     for (size_t i = 0; i < sizeof got / sizeof got[0]; i++) {
         assert_int_equal(got[i], COFFER_KEY_INVALID);
     }
+    assert_null(value.owner); /* what is refused leaves nothing to free */
+    assert_null(many[0].owner);
 }
 
 static void refuse_keys(const char *rules, const coffer_slice *keys, size_t count) {
