@@ -4,8 +4,6 @@
 #include "base/alloc.h"
 #include "base/lock.h"
 
-#include <stdlib.h>
-
 enum { SAMPLED_OF = 64 };
 
 typedef struct kept {
@@ -17,6 +15,7 @@ typedef struct kept {
 
 static _Thread_local kept mine;
 static pthread_key_t key;
+static bool key_made;
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 
 static void free_run(coffer__run *run) {
@@ -39,20 +38,24 @@ static void thread_ends(void *argument) {
     own->registered = false;
 }
 
-/* The main thread ends with exit, which runs no destructors of keys. */
-static void program_ends(void) {
-    thread_ends(&mine);
+static void make_key(void) {
+    key_made = pthread_key_create(&key, thread_ends) == 0;
 }
 
-static void make_key(void) {
-    pthread_key_create(&key, thread_ends);
-    atexit(program_ends);
+/* The end of the program, whose main thread runs no destructors of keys; or the library is unloaded (Lua does that), and no thread may call into it
+ * when it ends. */
+__attribute__((destructor)) static void library_ends(void) {
+    thread_ends(&mine);
+    if (key_made) {
+        pthread_key_delete(key);
+        key_made = false;
+    }
 }
 
 static void register_thread(void) {
     if (!mine.registered) {
         pthread_once(&key_once, make_key);
-        mine.registered = pthread_setspecific(key, &mine) == 0;
+        mine.registered = key_made && pthread_setspecific(key, &mine) == 0;
     }
 }
 
