@@ -1,13 +1,10 @@
 /* The application's functions on a real server, over TCP and a unix socket, and in the process. */
 #include "helpers.h"
-#include "support/redis_server.h"
+#include "with_server.h"
 
 #include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static redis_server server;
-static bool is_there;
 
 static coffer_cache *open_over(const char *what) {
     char url[256];
@@ -234,20 +231,6 @@ static void test_many_threads_share_few_connections(void **state) {
     assert_true(metrics.connections_made >= 1 && metrics.connections_made <= 3);
     assert_int_equal(metrics.connections_in_use, 0);
     coffer_close(cache);
-}
-
-static int start_server(void **state) {
-    (void)state;
-    is_there = redis_server_start(&server);
-    return 0;
-}
-
-static int stop_server(void **state) {
-    (void)state;
-    if (is_there) {
-        redis_server_stop(&server);
-    }
-    return 0;
 }
 
 int main(void) {

@@ -1,14 +1,11 @@
 /* Children of fork: connections of their own, and none of the parent's touched (F05). */
 #include "helpers.h"
-#include "support/redis_server.h"
+#include "with_server.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static redis_server server;
-static bool is_there;
 
 static bool works(coffer_cache *cache, unsigned seed) {
     char text[32];
@@ -156,20 +153,6 @@ static void test_an_op_in_flight_stays_with_the_parent(void **state) {
     assert_true(works(cache, 8));
     assert_int_equal(stats_of(cache).connections_made, 1);
     coffer_close(cache);
-}
-
-static int start_server(void **state) {
-    (void)state;
-    is_there = redis_server_start(&server);
-    return 0;
-}
-
-static int stop_server(void **state) {
-    (void)state;
-    if (is_there) {
-        redis_server_stop(&server);
-    }
-    return 0;
 }
 
 int main(void) {

@@ -1,14 +1,11 @@
 /* coffer_get_or_load: one loader however many ask, what it may say, and loaders inside loaders. */
 #include "helpers.h"
-#include "support/redis_server.h"
+#include "with_server.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 enum { THREADS = 32 };
-
-static redis_server server;
-static bool is_there;
 
 typedef struct shared {
     coffer_cache *cache;
@@ -172,20 +169,6 @@ static void test_a_loader_finds_a_free_connection(void **state) {
     check_nested(cache);
     assert_int_equal(stats_of(cache).connections_made, 1);
     coffer_close(cache);
-}
-
-static int start_server(void **state) {
-    (void)state;
-    is_there = redis_server_start(&server);
-    return 0;
-}
-
-static int stop_server(void **state) {
-    (void)state;
-    if (is_there) {
-        redis_server_stop(&server);
-    }
-    return 0;
 }
 
 int main(void) {

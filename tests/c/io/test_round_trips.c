@@ -1,11 +1,9 @@
 /* Keys and values at the edges of what is allowed come back exactly, in the process and from a real server; those beyond are refused before any I/O. */
 #include "helpers.h"
-#include "support/redis_server.h"
+#include "with_server.h"
 
 enum { LONGEST_KEY = 250, LONGEST_BYTES_KEY = 64 << 10, MIB = 1 << 20, MOST_KEYS = 32 };
 
-static redis_server server;
-static bool is_there;
 static char zeros[MIB + 1], letters[MIB], all_bytes[256];
 
 /* Calls `check` with a cache in the process, and with one on the server where there is one. */
@@ -219,21 +217,11 @@ static void test_a_millisecond_is_a_life_and_the_largest_number_is_not_for_ever(
 }
 
 static int start(void **state) {
-    (void)state;
     memset(letters, 'k', sizeof letters);
     for (size_t i = 0; i < sizeof all_bytes; i++) {
         all_bytes[i] = (char)i;
     }
-    is_there = redis_server_start(&server);
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    if (is_there) {
-        redis_server_stop(&server);
-    }
-    return 0;
+    return start_server(state);
 }
 
 int main(void) {
@@ -243,5 +231,5 @@ int main(void) {
         cmocka_unit_test(test_values_come_back_exactly_up_to_the_limit),
         cmocka_unit_test(test_a_millisecond_is_a_life_and_the_largest_number_is_not_for_ever),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, stop_server);
 }

@@ -2,6 +2,7 @@
  * is given out. On mem://, whose store is written to behind the cache's back. */
 #include "codec/codec_support.h"
 #include "engine/engine.h"
+#include "ops/helpers.h"
 
 #define UNSEALED "mem://?prefix=app&namespace=users"
 #define SEALED UNSEALED "&seal_key_id=7&seal_key=" KEY_A
@@ -9,58 +10,18 @@
 
 enum { HEADER_BYTES = 24, LEASE_OFFSET = 16, NONCE_BYTES = 24 };
 
-typedef struct world {
-    coffer_client *client;
-    coffer_namespace *ns;
-    coffer_op *op;
-    coffer__buf bytes; /* what is stored, or is going to be */
-} world;
-
-static void open_world(world *w, const char *url) {
-    coffer_options *options = coffer_options_new();
-    coffer_error error = {COFFER_OK, ""};
-    memset(w, 0, sizeof *w);
-    if (coffer_options_set_url(options, coffer_slice_text(url), &error) != COFFER_OK ||
-        coffer_client_new(&w->client, options, (coffer_clock){1000, 1700000000000u}, &error) != COFFER_OK ||
-        coffer_namespace_new(&w->ns, w->client, NULL, &error) != COFFER_OK) {
-        fail_msg("%s", error.text);
-    }
-    coffer_options_free(options);
-}
-
-static void close_world(world *w) {
-    coffer_op_free(w->op);
-    coffer__buf_free(&w->bytes);
-    coffer_namespace_free(w->ns);
-    coffer_client_free(w->client);
-}
-
-static coffer_status run(world *w, coffer_status made, coffer_op *op) {
-    coffer_action action;
-    coffer_op_free(w->op);
-    w->op = op;
-    assert_int_equal(made, COFFER_OK);
-    while (coffer_op_next(op, 1000, &action) == COFFER_WANT_LOAD) {
-        coffer_op_supply(op, COFFER_SLICE("loaded"), NULL, 0);
-    }
-    return coffer_op_status(op);
-}
-
-#define RUN(w, name, ...) (made = coffer_op_##name(&op, (w)->ns, __VA_ARGS__), run(w, made, op))
-
-static coffer_op *op;
-static coffer_status made;
 static const coffer_slice key_42 = {"42", 2};
 
-/* What a set of the key stores, taken out of the store. */
-static void store_entry(world *w, const char *value) {
-    assert_int_equal(RUN(w, set, key_42, coffer_slice_text(value), NULL), COFFER_OK);
-    coffer__buf_clear(&w->bytes);
-    assert_int_equal(coffer__near_get(w->client->store, COFFER_SLICE(WIRE), 1000, &w->bytes, NULL), COFFER_OK);
+/* What a set of the key stores, taken out of the store; the caller's. */
+static coffer__buf stored(world *w, const char *value) {
+    coffer__buf bytes = COFFER__BUF_INIT;
+    assert_int_equal(RUN(*w, set, key_42, coffer_slice_text(value), NULL), COFFER_OK);
+    assert_int_equal(coffer__near_get(w->client->store, COFFER_SLICE(WIRE), w->now_ms, &bytes, NULL), COFFER_OK);
+    return bytes;
 }
 
 static void put_at(world *w, const char *wire, coffer_slice bytes) {
-    assert_int_equal(coffer__near_put(w->client->store, coffer_slice_text(wire), bytes, 1000, UINT64_MAX, NULL), COFFER_OK);
+    assert_int_equal(coffer__near_put(w->client->store, coffer_slice_text(wire), bytes, w->now_ms, UINT64_MAX, NULL), COFFER_OK);
 }
 
 static coffer_counters counters_of(world *w) {
@@ -90,7 +51,7 @@ static void assert_nothing_given(world *w) {
 static void assert_refused_as(world *w, coffer_slice key, coffer_status reason, size_t place) {
     coffer_counters before = counters_of(w);
     uint64_t counted = refusals_of(w, reason), all = refusals_of(w, COFFER_OK);
-    assert_int_equal(RUN(w, get, key, NULL), COFFER_MISS);
+    assert_int_equal(RUN(*w, get, key, NULL), COFFER_MISS);
     assert_nothing_given(w);
     if (refusals_of(w, reason) != counted + 1) {
         fail_msg("at %zu: not refused as %s", place, coffer_status_name(reason));
@@ -102,8 +63,8 @@ static void assert_refused_as(world *w, coffer_slice key, coffer_status reason, 
     assert_memory_equal(&before, &after, sizeof before);
 }
 
-static void assert_refused(world *w, coffer_status reason, size_t place) {
-    put_at(w, WIRE, coffer__buf_slice(&w->bytes));
+static void assert_refused(world *w, const coffer__buf *bytes, coffer_status reason, size_t place) {
+    put_at(w, WIRE, coffer__buf_slice(bytes));
     assert_refused_as(w, key_42, reason, place);
 }
 
@@ -133,21 +94,22 @@ static coffer_status refusal_of_flip(bool sealed, size_t at, size_t bit) {
 static void flip_every_bit(const char *url, bool sealed) {
     world w;
     open_world(&w, url);
-    store_entry(&w, "a value of some length");
-    for (size_t bit = 0; bit < w.bytes.len * 8; bit++) {
+    coffer__buf bytes = stored(&w, "a value of some length");
+    for (size_t bit = 0; bit < bytes.len * 8; bit++) {
         size_t at = bit / 8;
-        w.bytes.data[at] ^= (char)(1 << bit % 8);
+        bytes.data[at] ^= (char)(1 << bit % 8);
         if (at < LEASE_OFFSET || at >= HEADER_BYTES) {
-            assert_refused(&w, refusal_of_flip(sealed, at, bit % 8), bit);
+            assert_refused(&w, &bytes, refusal_of_flip(sealed, at, bit % 8), bit);
         } else { /* the lease changes in place, and says nothing about the value */
-            put_at(&w, WIRE, coffer__buf_slice(&w.bytes));
-            assert_int_equal(RUN(&w, get, key_42, NULL), COFFER_OK);
+            put_at(&w, WIRE, coffer__buf_slice(&bytes));
+            assert_int_equal(RUN(w, get, key_42, NULL), COFFER_OK);
             assert_true(coffer_slice_equal(coffer_op_value(w.op)->data, COFFER_SLICE("a value of some length")));
         }
-        w.bytes.data[at] ^= (char)(1 << bit % 8);
+        bytes.data[at] ^= (char)(1 << bit % 8);
     }
-    put_at(&w, WIRE, coffer__buf_slice(&w.bytes));
-    assert_int_equal(RUN(&w, get, key_42, NULL), COFFER_OK);
+    put_at(&w, WIRE, coffer__buf_slice(&bytes));
+    assert_int_equal(RUN(w, get, key_42, NULL), COFFER_OK);
+    coffer__buf_free(&bytes);
     close_world(&w);
 }
 
@@ -164,14 +126,15 @@ static void test_every_bit_flipped_is_a_counted_miss(void **state) {
 static void cut_at_every_length(const char *url, size_t smallest, coffer_status reason) {
     world w;
     open_world(&w, url);
-    store_entry(&w, "a value of some length, so that an envelope of it is longer than the smallest one");
-    size_t whole = w.bytes.len;
+    coffer__buf bytes = stored(&w, "a value of some length, so that an envelope of it is longer than the smallest one");
+    size_t whole = bytes.len;
     assert_true(whole > smallest && smallest >= 64);
-    for (w.bytes.len = 0; w.bytes.len < whole; w.bytes.len++) {
-        assert_refused(&w, w.bytes.len < smallest ? COFFER_BAD_LENGTH : reason, w.bytes.len);
+    for (bytes.len = 0; bytes.len < whole; bytes.len++) {
+        assert_refused(&w, &bytes, bytes.len < smallest ? COFFER_BAD_LENGTH : reason, bytes.len);
     }
-    assert_true(coffer__buf_append(&w.bytes, "", 1)); /* a byte too many */
-    assert_refused(&w, reason, w.bytes.len);
+    assert_true(coffer__buf_append(&bytes, "", 1)); /* a byte too many */
+    assert_refused(&w, &bytes, reason, bytes.len);
+    coffer__buf_free(&bytes);
     close_world(&w);
 }
 
@@ -198,35 +161,36 @@ static void test_a_sealed_entry_opens_under_no_other_name(void **state) {
     };
     world writer;
     open_world(&writer, SEALED);
-    store_entry(&writer, "mine");
+    coffer__buf bytes = stored(&writer, "mine");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         world w;
         open_world(&w, rows[i].url);
-        put_at(&w, rows[i].wire, coffer__buf_slice(&writer.bytes));
+        put_at(&w, rows[i].wire, coffer__buf_slice(&bytes));
         assert_refused_as(&w, coffer_slice_text(rows[i].key), COFFER_AUTH_FAILED, i);
         close_world(&w);
     }
+    coffer__buf_free(&bytes);
     close_world(&writer);
 }
 
-static void read_elsewhere(const char *writer_url, const char *reader_url, coffer_status reason) {
+static void read_elsewhere(const char *writer_url, const char *value, const char *reader_url, coffer_status reason) {
     world writer, reader;
     open_world(&writer, writer_url);
     open_world(&reader, reader_url);
-    store_entry(&writer, "mine");
-    assert_true(coffer__buf_append_slice(&reader.bytes, coffer__buf_slice(&writer.bytes)));
-    assert_refused(&reader, reason, 0);
+    coffer__buf bytes = stored(&writer, value);
+    assert_refused(&reader, &bytes, reason, 0);
+    coffer__buf_free(&bytes);
     close_world(&writer);
     close_world(&reader);
 }
 
 static void test_another_suite_or_key_is_never_tried(void **state) {
     (void)state;
-    read_elsewhere(UNSEALED, SEALED, COFFER_DOWNGRADE);
-    read_elsewhere(SEALED, UNSEALED, COFFER_UNKNOWN_KEY);
-    read_elsewhere(SEALED, UNSEALED "&seal_key_id=8&seal_key=" KEY_A, COFFER_UNKNOWN_KEY);
-    read_elsewhere(SEALED, UNSEALED "&seal_key=" KEY_B, COFFER_UNKNOWN_KEY);
-    read_elsewhere(SEALED, UNSEALED "&seal_key_id=7&seal_key=" KEY_B, COFFER_AUTH_FAILED);
+    read_elsewhere(UNSEALED, "mine", SEALED, COFFER_DOWNGRADE);
+    read_elsewhere(SEALED, "mine", UNSEALED, COFFER_UNKNOWN_KEY);
+    read_elsewhere(SEALED, "mine", UNSEALED "&seal_key_id=8&seal_key=" KEY_A, COFFER_UNKNOWN_KEY);
+    read_elsewhere(SEALED, "mine", UNSEALED "&seal_key=" KEY_B, COFFER_UNKNOWN_KEY);
+    read_elsewhere(SEALED, "mine", UNSEALED "&seal_key_id=7&seal_key=" KEY_B, COFFER_AUTH_FAILED);
 }
 
 static void test_parts_of_two_entries_make_none(void **state) {
@@ -237,15 +201,16 @@ static void test_parts_of_two_entries_make_none(void **state) {
     world w, other;
     open_world(&w, SEALED);
     open_world(&other, SEALED);
-    store_entry(&w, "mine");
-    store_entry(&other, "mine");
+    coffer__buf bytes = stored(&w, "mine"), others = stored(&other, "mine");
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         char kept[NONCE_BYTES];
-        memcpy(kept, w.bytes.data + parts[i].from, parts[i].len);
-        memcpy(w.bytes.data + parts[i].from, other.bytes.data + parts[i].from, parts[i].len);
-        assert_refused(&w, COFFER_AUTH_FAILED, i);
-        memcpy(w.bytes.data + parts[i].from, kept, parts[i].len);
+        memcpy(kept, bytes.data + parts[i].from, parts[i].len);
+        memcpy(bytes.data + parts[i].from, others.data + parts[i].from, parts[i].len);
+        assert_refused(&w, &bytes, COFFER_AUTH_FAILED, i);
+        memcpy(bytes.data + parts[i].from, kept, parts[i].len);
     }
+    coffer__buf_free(&bytes);
+    coffer__buf_free(&others);
     close_world(&w);
     close_world(&other);
 }
@@ -256,14 +221,9 @@ static void test_a_value_larger_than_the_reader_allows_is_a_counted_miss(void **
     (void)state;
     static char large[4096];
     memset(large, 'x', sizeof large - 1);
-    world writer, reader;
-    open_world(&writer, UNSEALED);
-    open_world(&reader, UNSEALED "&max_value=1KiB");
-    store_entry(&writer, large);
-    assert_true(coffer__buf_append_slice(&reader.bytes, coffer__buf_slice(&writer.bytes)));
-    assert_refused(&reader, COFFER_TOO_LARGE, 0);
-    close_world(&writer);
-    close_world(&reader);
+    read_elsewhere(UNSEALED, large, UNSEALED "&max_value=1KiB", COFFER_TOO_LARGE);
+    read_elsewhere(UNSEALED "&compress=never", large, UNSEALED "&max_value=1KiB", COFFER_TOO_LARGE);
+    read_elsewhere(SEALED, large, SEALED "&max_value=1KiB", COFFER_TOO_LARGE);
 }
 
 /* However little of an entry is there, it is absent to a reader and no hindrance to a writer. */
@@ -271,23 +231,23 @@ static void try_every_operation(world *w, coffer_slice bytes) {
     const coffer_slice keys[] = {key_42, COFFER_SLICE("43")};
     coffer_value value;
     put_at(w, WIRE, bytes);
-    assert_int_equal(RUN(w, exists, key_42, NULL), COFFER_MISS);
-    assert_int_equal(RUN(w, ttl, key_42, NULL), COFFER_MISS);
-    assert_int_equal(RUN(w, expire, key_42, 5000, NULL), COFFER_MISS);
-    assert_int_equal(RUN(w, touch, key_42, NULL), COFFER_MISS);
-    assert_int_equal(RUN(w, replace, key_42, COFFER_SLICE("v"), NULL), COFFER_NOT_STORED);
-    assert_int_equal(RUN(w, get_many, keys, 2, NULL), COFFER_OK);
+    assert_int_equal(RUN(*w, exists, key_42, NULL), COFFER_MISS);
+    assert_int_equal(RUN(*w, ttl, key_42, NULL), COFFER_MISS);
+    assert_int_equal(RUN(*w, expire, key_42, 5000, NULL), COFFER_MISS);
+    assert_int_equal(RUN(*w, touch, key_42, NULL), COFFER_MISS);
+    assert_int_equal(RUN(*w, replace, key_42, COFFER_SLICE("v"), NULL), COFFER_NOT_STORED);
+    assert_int_equal(RUN(*w, get_many, keys, 2, NULL), COFFER_OK);
     assert_int_equal(coffer_op_item(w->op, 0, &value), COFFER_MISS);
     assert_int_equal(value.data.len, 0);
-    assert_int_equal(RUN(w, add, key_42, COFFER_SLICE("added"), NULL), COFFER_OK);
-    assert_int_equal(RUN(w, get, key_42, NULL), COFFER_OK);
+    assert_int_equal(RUN(*w, add, key_42, COFFER_SLICE("added"), NULL), COFFER_OK);
+    assert_int_equal(RUN(*w, get, key_42, NULL), COFFER_OK);
     put_at(w, WIRE, bytes);
-    assert_int_equal(RUN(w, get_or_load, key_42, NULL), COFFER_OK);
+    assert_int_equal(RUN(*w, get_or_load, key_42, NULL), COFFER_OK);
     assert_int_equal(coffer_op_value(w->op)->source, COFFER_SOURCE_LOADED);
-    assert_int_equal(RUN(w, get, key_42, NULL), COFFER_OK);
+    assert_int_equal(RUN(*w, get, key_42, NULL), COFFER_OK);
     assert_true(coffer_slice_equal(coffer_op_value(w->op)->data, COFFER_SLICE("loaded")));
     put_at(w, WIRE, bytes);
-    assert_int_equal(RUN(w, delete, key_42, NULL), COFFER_OK);
+    assert_int_equal(RUN(*w, delete, key_42, NULL), COFFER_OK);
 }
 
 static void test_a_bad_entry_is_absent_to_every_operation(void **state) {
@@ -296,9 +256,7 @@ static void test_a_bad_entry_is_absent_to_every_operation(void **state) {
     for (size_t i = 0; i < 2; i++) {
         world w;
         open_world(&w, urls[i]);
-        store_entry(&w, "a value of some length");
-        coffer__buf good = w.bytes;
-        w.bytes = (coffer__buf)COFFER__BUF_INIT;
+        coffer__buf good = stored(&w, "a value of some length");
         for (size_t len = 0; len < good.len; len++) {
             try_every_operation(&w, coffer_slice_of(good.data, len));
         }

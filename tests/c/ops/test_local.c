@@ -1,45 +1,6 @@
 /* Every operation on mem://, where it is answered at the first coffer_op_next, in virtual time. */
-#include "support/cmocka_all.h"
+#include "ops/helpers.h"
 #include "support/watched_alloc.h"
-#include <coffer/coffer.h>
-
-typedef struct world {
-    coffer_client *client;
-    coffer_namespace *ns;
-    uint64_t now_ms;
-    coffer_op *op; /* the last one */
-} world;
-
-static void open_world(world *w, const char *url) {
-    coffer_options *options = coffer_options_new();
-    coffer_error error;
-    memset(w, 0, sizeof *w);
-    w->now_ms = 5000;
-    assert_int_equal(coffer_options_set_url(options, coffer_slice_text(url), &error), COFFER_OK);
-    assert_int_equal(coffer_client_new(&w->client, options, (coffer_clock){w->now_ms, 1700000000000u}, &error), COFFER_OK);
-    assert_int_equal(coffer_namespace_new(&w->ns, w->client, NULL, &error), COFFER_OK);
-    coffer_options_free(options);
-}
-
-static void close_world(world *w) {
-    coffer_op_free(w->op);
-    coffer_namespace_free(w->ns);
-    coffer_client_free(w->client);
-}
-
-static coffer_status run(world *w, coffer_status made, coffer_op *op) {
-    coffer_action action;
-    coffer_op_free(w->op);
-    w->op = op;
-    assert_int_equal(made, COFFER_OK);
-    assert_int_equal(coffer_op_next(op, w->now_ms, &action), COFFER_WANT_DONE);
-    return coffer_op_status(op);
-}
-
-#define RUN(w, name, ...) (made = coffer_op_##name(&op, (w).ns, __VA_ARGS__), run(&(w), made, op))
-
-static coffer_op *op;
-static coffer_status made;
 
 static void assert_value(world *w, const char *key, const char *expected) {
     if (expected == NULL) {

@@ -40,6 +40,14 @@ static inline char *all_options(const coffer_options *options) {
     return text;
 }
 
+/* They are as all_options said; `before` is freed. */
+static inline void assert_unchanged(const coffer_options *options, char *before) {
+    char *after = all_options(options);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+}
+
 static inline void assert_has(const char *text, const char *part) {
     if (strstr(text, part) == NULL) {
         fail_msg("\"%s\" does not hold \"%s\"", text, part);

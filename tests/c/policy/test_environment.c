@@ -20,10 +20,7 @@ static void test_nothing_set_changes_nothing(void **state) {
     coffer_options *options = coffer_options_new();
     char *before = all_options(options);
     assert_int_equal(read_environment(options, pairs, NULL), COFFER_OK);
-    char *after = all_options(options);
-    assert_string_equal(before, after);
-    free(before);
-    free(after);
+    assert_unchanged(options, before);
     coffer_options_free(options);
 }
 
@@ -108,10 +105,7 @@ static void test_errors_name_the_variable_and_change_nothing(void **state) {
         assert_true(read_environment(options, pairs, &error) < 0);
         assert_has(error.text, examples[i][2]);
         assert_has_not(error.text, "hunter2");
-        char *after = all_options(options);
-        assert_string_equal(before, after);
-        free(before);
-        free(after);
+        assert_unchanged(options, before);
         coffer_options_free(options);
     }
     assert_int_equal(coffer_options_from_environment(NULL, look_up, NULL, NULL), COFFER_ARG);

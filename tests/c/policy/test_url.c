@@ -163,10 +163,7 @@ static void test_refused(void **state) {
         assert_int_equal(error.status, status);
         assert_has(error.text, refused_urls[i].words);
         assert_has_not(error.text, "hunter2");
-        char *after = all_options(options);
-        assert_string_equal(before, after);
-        free(before);
-        free(after);
+        assert_unchanged(options, before);
         coffer_options_free(options);
     }
 }
