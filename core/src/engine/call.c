@@ -5,8 +5,6 @@
 
 #include <stdio.h>
 
-enum { DETAIL_BYTES = 512 }; /* of what a server said, this much is kept */
-
 static bool is_script(const coffer_call *call) {
     return call->command->script_sha1 != NULL;
 }
@@ -82,7 +80,7 @@ bool coffer__call_number(coffer_call *call, uint64_t number) {
 
 /* A server's text may hold anything: control bytes become blanks, so that it cannot forge lines of a log. */
 static void keep_detail(coffer_call *call, coffer_slice text) {
-    size_t len = text.len < DETAIL_BYTES ? text.len : DETAIL_BYTES;
+    size_t len = text.len < COFFER__WORDS_KEPT ? text.len : COFFER__WORDS_KEPT;
     coffer__release(call->detail);
     call->detail = (char *)coffer__alloc(len + 1);
     if (call->detail == NULL) {
@@ -119,7 +117,8 @@ bool coffer__call_replied(coffer_call *call, coffer__reply *reply) {
         if (status == COFFER_NOSCRIPT && again_with_text(call)) {
             return true;
         }
-        keep_detail(call, text);
+        size_t known = is_script(call) ? 3 : 1; /* the command's name, or EVAL, a script and a count */
+        keep_detail(call, coffer__words_kept(text, call->arguments + known, call->argument_count - known));
     }
     coffer__reply_swap(&call->reply, reply);
     become_done(call, status);

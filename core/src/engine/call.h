@@ -54,6 +54,14 @@ static inline bool coffer__call_is(const coffer_call *call, coffer__call_state s
 /* words.c: what the first word of an error reply means. SERVER for words that are not in the table. */
 coffer_status coffer__word_status(coffer_slice error_text);
 
+/* words.c: how much of what a server said may be repeated: at most so many bytes, and nothing from where it begins to repeat what it was sent (Redis does:
+ * "unknown command 'SET', with args beginning with: ..."), for that may be a key or a value. Part of `error_text`. */
+enum { COFFER__WORDS_KEPT = 512 };
+coffer_slice coffer__words_kept(coffer_slice error_text, const coffer_slice *arguments, size_t count);
+
+/* words.c: whether the text holds the secret. */
+bool coffer__words_tell(coffer_slice error_text, coffer_slice secret);
+
 /* conn.c: the caller has no more use of the reply; it will be read and dropped. */
 void coffer__conn_forget(coffer_conn *conn, coffer_call *call);
 

@@ -90,9 +90,15 @@ static bool begins_with(coffer_slice text, const char *start) {
     return text.len >= len && memcmp(text.data, start, len) == 0;
 }
 
+/* What the server said goes into messages, but not where it repeats the password, nor its control bytes. */
 static void fail_with(coffer_conn *conn, coffer_status status, coffer_slice text) {
-    char said[200];
-    snprintf(said, sizeof said, "%.*s", (int)(text.len < sizeof said ? text.len : sizeof said - 1), text.data);
+    char said[200] = "";
+    bool tells = coffer__words_tell(text, coffer_slice_text(coffer_client_options(conn->client)->password));
+    coffer_slice kept = coffer__words_kept(text, NULL, 0);
+    for (size_t i = 0; !tells && i < kept.len && i < sizeof said - 1; i++) {
+        uint8_t byte = (uint8_t)kept.data[i];
+        said[i] = (char)(byte < 0x20 || byte >= 0x7F ? ' ' : byte);
+    }
     coffer_conn_fail(conn, status, said);
 }
 

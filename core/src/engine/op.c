@@ -301,7 +301,7 @@ void coffer__op_finish_call(coffer_op *op, const coffer_call *call) {
     char where[200];
     say_where(op, where, sizeof where);
     const char *meaning = coffer_status_text(call->status);
-    bool more = call->detail != NULL && strcmp(call->detail, meaning) != 0;
+    bool more = call->detail != NULL && call->detail[0] != '\0' && strcmp(call->detail, meaning) != 0;
     coffer__op_say(op, "%s (%s on %s) failed: %s%s%s%s", coffer_operation_name(op->kind->operation), call->command->name, where, meaning,
                    more ? ": " : "", more ? call->detail : "", advice(call->status));
     coffer__op_finish(op, call->status);

@@ -19,13 +19,33 @@ static const word phrases[] = {
     {"invalid username-password", COFFER_AUTH}, {"without any password configured", COFFER_AUTH},
 };
 
-static bool holds(coffer_slice text, coffer_slice part) {
+/* Where `part` begins in `text`; text.len where it does not. */
+static size_t index_of(coffer_slice text, coffer_slice part) {
     for (size_t i = 0; i + part.len <= text.len; i++) {
         if (memcmp(text.data + i, part.data, part.len) == 0) {
-            return true;
+            return i;
         }
     }
-    return false;
+    return text.len;
+}
+
+static bool holds(coffer_slice text, coffer_slice part) {
+    return index_of(text, part) < text.len;
+}
+
+coffer_slice coffer__words_kept(coffer_slice error_text, const coffer_slice *arguments, size_t count) {
+    enum { TELLING_BYTES = 4, COMPARED_BYTES = 16 }; /* a server may repeat the beginning only */
+    coffer_slice kept = coffer_slice_of(error_text.data, error_text.len < COFFER__WORDS_KEPT ? error_text.len : COFFER__WORDS_KEPT);
+    kept.len = index_of(kept, COFFER_SLICE(", with args beginning with"));
+    for (size_t i = 0; i < count; i++) {
+        size_t len = arguments[i].len < COMPARED_BYTES ? arguments[i].len : COMPARED_BYTES;
+        kept.len = len < TELLING_BYTES ? kept.len : index_of(kept, coffer_slice_of(arguments[i].data, len));
+    }
+    return kept;
+}
+
+bool coffer__words_tell(coffer_slice error_text, coffer_slice secret) {
+    return secret.len > 0 && holds(error_text, secret);
 }
 
 coffer_status coffer__word_status(coffer_slice error_text) {

@@ -20,6 +20,7 @@ typedef struct named_op {
     char name[16];
     coffer_op *op;
     char value[2048]; /* of a set: lent to the op */
+    coffer_item items[3]; /* of a set_many: lent too */
 } named_op;
 
 typedef struct player {
@@ -244,7 +245,10 @@ static coffer_status make_op(player *p, named_op *one, const char *what, coffer_
     write.ttl_ms = number_option(p, "ttl_ms", 0);
     write.format = (uint8_t)number_option(p, "format", 0);
     int64_t delta = (int64_t)number_option(p, "delta", 1);
-    coffer_slice keys[3] = {key, COFFER_SLICE("second"), COFFER_SLICE("third")};
+    const coffer_slice keys[3] = {key, COFFER_SLICE("second"), COFFER_SLICE("third")};
+    for (size_t i = 0; i < 3; i++) {
+        one->items[i] = (coffer_item){keys[i], value, write.format};
+    }
     const struct {
         const char *name;
         coffer_status status;
@@ -262,6 +266,7 @@ static coffer_status make_op(player *p, named_op *one, const char *what, coffer_
         MAKE("increment", coffer_op_increment(&one->op, p->ns, key, delta, &write)),
         MAKE("counter", coffer_op_counter(&one->op, p->ns, key, &read)),
         MAKE("get_many", coffer_op_get_many(&one->op, p->ns, keys, 3, &read)),
+        MAKE("set_many", coffer_op_set_many(&one->op, p->ns, one->items, 3, &write)),
         MAKE("delete_many", coffer_op_delete_many(&one->op, p->ns, keys, 3, &read)),
         MAKE("get_or_load", coffer_op_get_or_load(&one->op, p->ns, key, &read)),
         MAKE("ping", coffer_op_ping(&one->op, p->ns, &read)),
@@ -412,6 +417,31 @@ static void answer(player *p) {
     run_all(p);
 }
 
+/* `says=` is part of the text, `hides=` is not. */
+static void expect_text(const player *p, const char *text) {
+    const word *says = option(p, "says");
+    if (says != NULL && strstr(text, says->text) == NULL) {
+        wrong(p, "it says: %s", text);
+    }
+    const word *hides = option(p, "hides");
+    if (hides != NULL && strstr(text, hides->text) != NULL) {
+        wrong(p, "it tells '%s': %s", hides->text, text);
+    }
+}
+
+/* items=OK,MISS: what became of each of many. */
+static void expect_items(const player *p, const coffer_op *op) {
+    const word *items = option(p, "items");
+    char got[256] = "";
+    for (size_t i = 0; items != NULL && i < coffer_op_count(op); i++) {
+        size_t len = strlen(got);
+        snprintf(got + len, sizeof got - len, "%s%s", i == 0 ? "" : ",", coffer_status_name(coffer_op_item(op, i, NULL)));
+    }
+    if (items != NULL && strcmp(got, items->text) != 0) {
+        wrong(p, "the items are %s", got);
+    }
+}
+
 static void expect_end(player *p) {
     named_op *one = op_named(p, p->words[1].text);
     coffer_want want = run(p, one);
@@ -434,10 +464,8 @@ static void expect_end(player *p) {
     if (w != NULL && strcmp(w->text, coffer_source_name(value->source)) != 0) {
         wrong(p, "the source is %s", coffer_source_name(value->source));
     }
-    w = option(p, "says");
-    if (w != NULL && strstr(coffer_op_message(one->op), w->text) == NULL) {
-        wrong(p, "it says: %s", coffer_op_message(one->op));
-    }
+    expect_items(p, one->op);
+    expect_text(p, coffer_op_message(one->op));
 }
 
 static void expect_want(player *p) {
@@ -460,6 +488,7 @@ static void expect_conn(player *p) {
     if (option(p, "due") != NULL && coffer_conn_due(c->conn) != number_option(p, "due", 0)) {
         wrong(p, "%zu replies are due", coffer_conn_due(c->conn));
     }
+    expect_text(p, coffer_conn_message(c->conn));
 }
 
 static void expect_count(player *p) {

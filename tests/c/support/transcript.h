@@ -11,8 +11,9 @@
  *     supply op "value"   supply_absent op   abort op              the loader's answer
  *     free op                                                      in flight or not
  *     break a                                                      the socket broke
- *     = op OK value="hello" integer=5 source=remote says="..."     it has ended so; `says` is part of its message
- *     conn a READY|IDLE|GREETING|<status>                          the state of a conn; due=2 replies to come
+ *     = op OK value="hello" integer=5 source=remote says="..."     it has ended so; `says` is part of its message, `hides` is not
+ *     = op SERVER items=OK,SERVER,NOT_SENT                         and what became of each of many
+ *     conn a READY|IDLE|GREETING|<status>                          the state of a conn; due=2 replies to come, says= and hides= of its message
  *     count hits 1                                                 a counter of the namespace
  *
  * In a command <sha:NAME> and <text:NAME> stand for a script's SHA1 and text, <e1> for any argument, which `< a <e1>` then sends back as a bulk, and
