@@ -468,7 +468,7 @@ coffer_status coffer_op_item(const coffer_op *op, size_t index, coffer_value *va
     if (value != NULL) {
         *value = op->item_values == NULL ? (coffer_value){.data = {NULL, 0}} : op->item_values[index];
     }
-    return op->item_statuses[index];
+    return op->item_statuses[index] == COFFER_AGAIN && op->done ? op->status : op->item_statuses[index];
 }
 
 const char *coffer_op_message(const coffer_op *op) {

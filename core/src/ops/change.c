@@ -29,7 +29,7 @@ static void clear_change(coffer_op *op) {
 static void deleted(coffer_op *op) {
     const coffer_call *call = &op->calls[0];
     coffer__key_changes(op);
-    if (coffer__reply_is(op, call, COFFER__REPLY_INTEGER)) {
+    if (coffer__reply_counts(op, call, 1)) {
         coffer__op_count(op, COFFER__COUNT_deletes, 1);
         coffer__op_finish(op, call->reply.nodes[0].integer > 0 ? COFFER_OK : COFFER_MISS);
     }
@@ -80,14 +80,25 @@ static void written_anew(coffer_op *op) {
 }
 
 static void set_server_ttl(coffer_op *op) {
-    uint64_t ttl_ms = state_of(op)->ttl_ms;
-    bool forever = ttl_ms == COFFER_TTL_FOREVER;
-    coffer_call *call = coffer__op_call_on_key(op, forever ? &coffer__command_persist : &coffer__command_pexpire);
+    coffer_call *call = coffer__op_call_on_key(op, &coffer__command_pexpire);
     if (call != NULL) {
-        if (!forever) {
-            coffer__call_number(call, ttl_ms);
-        }
+        coffer__call_number(call, state_of(op)->ttl_ms);
         coffer__op_then(op, "expire", expired);
+    }
+}
+
+/* PERSIST says 0 of a key that lives for ever already, as of one that is not there; PTTL says -2 of the latter only. */
+static void persisted(coffer_op *op) {
+    if (coffer__reply_is(op, &op->calls[0], COFFER__REPLY_INTEGER) && coffer__reply_is(op, &op->calls[1], COFFER__REPLY_INTEGER)) {
+        coffer__op_finish(op, op->calls[1].reply.nodes[0].integer == -2 ? COFFER_MISS : COFFER_OK);
+    }
+}
+
+static void end_server_ttl(coffer_op *op) {
+    if (coffer__op_begin_calls(op, 2)) {
+        coffer__call_argument(coffer__op_call(op, &coffer__command_persist), op->wire_key);
+        coffer__call_argument(coffer__op_call(op, &coffer__command_pttl), op->wire_key);
+        coffer__op_then(op, "persist", persisted);
     }
 }
 
@@ -108,8 +119,7 @@ static void write_anew(coffer_op *op, uint64_t fresh_unix_ms) {
 static void looked(coffer_op *op) {
     change_state *state = state_of(op);
     const coffer_call *call = &op->calls[0];
-    if (call->status != COFFER_OK) {
-        coffer__op_finish_call(op, call);
+    if (!coffer__reply_is_stored(op, call)) {
         return;
     }
     coffer__judge(op, op->key, &call->reply, 0, &state->scratch, &state->seen);
@@ -142,6 +152,8 @@ static void begin_expire(coffer_op *op) {
         coffer__op_finish(op, COFFER_ARG);
     } else if (coffer__is_bypassed(op)) {
         coffer__op_finish(op, COFFER_MISS);
+    } else if (op->ns->options->raw && state->ttl_ms == COFFER_TTL_FOREVER) {
+        end_server_ttl(op);
     } else if (op->ns->options->raw) {
         set_server_ttl(op);
     } else {

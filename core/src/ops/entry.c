@@ -150,8 +150,12 @@ static uint64_t ttl_of(const coffer_op *op, const coffer_write_options *options)
     return options->absent ? rules->negative_ttl_ms : rules->ttl_ms;
 }
 
+/* At least a moment: another thread may just have learnt that the server's clock is ahead, and 0 would mean for ever. */
 static uint64_t life_between(uint64_t now_ms, uint64_t end_ms) {
-    return end_ms == UINT64_MAX ? COFFER_TTL_FOREVER : end_ms - now_ms;
+    if (end_ms == UINT64_MAX) {
+        return COFFER_TTL_FOREVER;
+    }
+    return end_ms > now_ms ? end_ms - now_ms : 1;
 }
 
 coffer_status coffer__compose_entry(coffer_op *op, coffer_slice key, coffer__entry *entry, coffer__buf *out, coffer__stored *stored) {
@@ -177,6 +181,9 @@ coffer_status coffer__compose(coffer_op *op, coffer_slice key, coffer_slice valu
     uint64_t now = coffer__op_unix_ms(op);
     uint64_t ttl = jittered(op, ttl_of(op, options));
     memset(stored, 0, sizeof *stored);
+    if (op->ns->options->raw && value.len > op->ns->options->max_value_bytes) {
+        return COFFER_TOO_LARGE;
+    }
     if (op->ns->options->raw) {
         *stored = (coffer__stored){.offset = out->len, .len = value.len, .life_ms = ttl};
         return coffer__buf_append_slice(out, value) ? COFFER_OK : COFFER_NO_MEMORY;
@@ -239,6 +246,24 @@ bool coffer__reply_is(coffer_op *op, const coffer_call *call, coffer__reply_type
     if (call->reply.nodes[0].type != type) {
         coffer__op_say(op, "%s: the server answered %s with a reply of an unexpected type. Is it a Redis or Valkey server?",
                        coffer_operation_name(op->kind->operation), call->command->name);
+        coffer__op_finish(op, COFFER_SERVER);
+        return false;
+    }
+    return true;
+}
+
+bool coffer__reply_is_stored(coffer_op *op, const coffer_call *call) {
+    bool nil = call->status == COFFER_OK && call->reply.nodes[0].type == COFFER__REPLY_NIL;
+    return nil || coffer__reply_is(op, call, COFFER__REPLY_BULK);
+}
+
+bool coffer__reply_counts(coffer_op *op, const coffer_call *call, size_t most) {
+    if (!coffer__reply_is(op, call, COFFER__REPLY_INTEGER)) {
+        return false;
+    }
+    int64_t count = call->reply.nodes[0].integer;
+    if (count < 0 || (uint64_t)count > most) {
+        coffer__op_say(op, "%s: the server answered %s with a count that cannot be", coffer_operation_name(op->kind->operation), call->command->name);
         coffer__op_finish(op, COFFER_SERVER);
         return false;
     }

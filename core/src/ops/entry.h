@@ -58,6 +58,11 @@ void coffer__key_changes(coffer_op *op);
 /* Whether the reply is of this type; else the op is finished with a sentence about an unexpected reply. */
 bool coffer__reply_is(coffer_op *op, const coffer_call *call, coffer__reply_type type);
 
+/* The same for what is stored under a key: BULK or NIL. */
+bool coffer__reply_is_stored(coffer_op *op, const coffer_call *call);
+/* The same for an INTEGER that counts up to `most`. */
+bool coffer__reply_counts(coffer_op *op, const coffer_call *call, size_t most);
+
 /* Where the cache is turned off: counted. */
 bool coffer__is_bypassed(coffer_op *op);
 

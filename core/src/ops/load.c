@@ -8,6 +8,7 @@
  */
 #include "entry.h"
 
+#include "base/bytes.h"
 #include "engine/flight.h"
 
 typedef struct load_state {
@@ -43,9 +44,10 @@ static void clear_load(coffer_op *op) {
     coffer__buf_free(&state->composed);
 }
 
+/* A loader may have run for longer than the stale value had to live. */
 static bool finish_stale(coffer_op *op) {
     load_state *state = state_of(op);
-    if (!state->has_stale) {
+    if (!state->has_stale || coffer__op_unix_ms(op) >= state->stale.expires_unix_ms) {
         return false;
     }
     op->value = state->stale;
@@ -91,11 +93,11 @@ static bool is_load_needed(coffer_op *op) {
         coffer__op_count(op, COFFER__COUNT_errors, 1);
         return true;
     }
-    if (call->status != COFFER_OK) {
-        coffer__op_finish_call(op, call);
+    if (!coffer__reply_is_stored(op, call)) {
         return false;
     }
     coffer__judge(op, op->key, &call->reply, 0, &state->scratch, &state->seen);
+    state->has_stale = false;
     if (state->seen.found == COFFER__FOUND_STALE) {
         keep_stale(op, &state->seen);
     }
@@ -126,6 +128,31 @@ static void conclude(coffer_op *op) {
     }
 }
 
+/* A write overtook the load while its fill was on its way, and may have come to the server first: what was stored goes again, at once. In a raw
+ * namespace nothing tells it from a newer value; the key goes all the same, for an empty cache is never wrong. */
+static void take_back(coffer_op *op) {
+    load_state *state = state_of(op);
+    coffer__op_count(op, COFFER__COUNT_fills_refused, 1);
+    if (op->ns->options->raw) {
+        coffer__op_call_on_key(op, &coffer__command_unlink);
+    } else {
+        state->seen.found = COFFER__FOUND_FRESH;
+        state->seen.id_len = sizeof state->seen.id;
+        coffer__put_u64(state->seen.id, state->stored.entry_id);
+        state->stored.life_ms = 1;
+        coffer__call_store_if(op, &state->composed, &state->stored, &state->seen);
+    }
+    coffer__op_then(op, "take_back", conclude);
+}
+
+/* What the server said to the fill: 1 or OK where it was stored; 0 or nil where the key is not as it was seen. */
+static bool was_filled(const coffer_op *op, const coffer__reply *reply) {
+    if (op->ns->options->raw) {
+        return reply->nodes[0].type == COFFER__REPLY_LINE;
+    }
+    return reply->nodes[0].type == COFFER__REPLY_INTEGER && reply->nodes[0].integer == 1;
+}
+
 static void filled(coffer_op *op) {
     load_state *state = state_of(op);
     const coffer_call *call = &op->calls[0];
@@ -133,8 +160,11 @@ static void filled(coffer_op *op) {
         coffer__op_count(op, COFFER__COUNT_oversized_fills, 1);
     } else if (call->status != COFFER_OK) {
         coffer__op_count(op, COFFER__COUNT_errors, 1);
-    } else if (call->reply.nodes[0].type == COFFER__REPLY_INTEGER && call->reply.nodes[0].integer == 0) {
+    } else if (!was_filled(op, &call->reply)) {
         coffer__op_count(op, COFFER__COUNT_fills_refused, 1);
+    } else if (coffer__flight_is_overtaken(op->ns->client, state->flight)) {
+        take_back(op);
+        return;
     } else {
         coffer__op_count(op, COFFER__COUNT_sets, 1);
         coffer__op_count(op, COFFER__COUNT_bytes_written, op->value.data.len);
@@ -172,7 +202,7 @@ static void fill(coffer_op *op) {
     op->value.created_unix_ms = state->stored.entry.created_unix_ms;
     op->value.fresh_unix_ms = state->stored.entry.fresh_unix_ms;
     op->value.expires_unix_ms = state->stored.entry.expires_unix_ms;
-    coffer_call *call = op->ns->options->raw ? coffer__call_set(op, &state->composed, &state->stored, NULL)
+    coffer_call *call = op->ns->options->raw ? coffer__call_set(op, &state->composed, &state->stored, "NX")
                                              : coffer__call_store_if(op, &state->composed, &state->stored, &state->seen);
     if (call != NULL) {
         coffer__op_then(op, "fill", filled);

@@ -110,12 +110,16 @@ static bool prepare_keys(coffer_op *op) {
     return true;
 }
 
+/* Each begins as AGAIN: what is not reached shares the end of the whole. */
 static bool make_items(coffer_op *op, bool with_values) {
     size_t count = state_of(op)->count;
     op->item_statuses = (coffer_status *)coffer__alloc_zero(count * sizeof *op->item_statuses);
     op->item_values = with_values ? (coffer_value *)coffer__alloc_zero(count * sizeof *op->item_values) : NULL;
     if (op->item_statuses == NULL || (with_values && op->item_values == NULL)) {
         return no_memory(op);
+    }
+    for (size_t i = 0; i < count; i++) {
+        op->item_statuses[i] = COFFER_AGAIN;
     }
     op->item_count = count;
     return true;
@@ -165,11 +169,14 @@ static void read_item(coffer_op *op, size_t index, const coffer__reply *reply, s
     }
 }
 
-/* True where the reply is a row of as many values as were asked for. */
+/* True where the reply is a row of as many values as were asked for, each of them there or not. */
 static bool is_row(const coffer_call *call) {
     const coffer__reply *reply = &call->reply;
-    return reply->nodes[0].type == COFFER__REPLY_ARRAY && reply->nodes[0].len == call->argument_count - 1 &&
-           reply->node_count == call->argument_count;
+    bool row = reply->nodes[0].len == call->argument_count - 1 && reply->node_count == call->argument_count;
+    for (size_t node = 1; row && node < reply->node_count; node++) {
+        row = reply->nodes[node].type == COFFER__REPLY_BULK || reply->nodes[node].type == COFFER__REPLY_NIL;
+    }
+    return row;
 }
 
 static void got_many(coffer_op *op) {
@@ -180,7 +187,7 @@ static void got_many(coffer_op *op) {
             return;
         }
         if (!is_row(call)) {
-            coffer__op_say(op, "get_many: the server answered MGET with another number of values than it was asked for");
+            coffer__op_say(op, "get_many: the server answered MGET with something else than the values it was asked for");
             coffer__op_finish(op, COFFER_SERVER);
             return;
         }
@@ -231,7 +238,7 @@ static void deleted_many(coffer_op *op) {
     int64_t gone = 0;
     overtake_all(op);
     for (size_t c = 0; c < op->call_count; c++) {
-        if (!coffer__reply_is(op, &op->calls[c], COFFER__REPLY_INTEGER)) {
+        if (!coffer__reply_counts(op, &op->calls[c], op->calls[c].argument_count - 1)) {
             return;
         }
         gone += op->calls[c].reply.nodes[0].integer;
@@ -293,6 +300,7 @@ static void write_some(coffer_op *op) {
     many_state *state = state_of(op);
     size_t count = at_once(state);
     if (!compose_some(op, count) || !coffer__op_begin_calls(op, count)) {
+        overtake_all(op);
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -314,11 +322,14 @@ static void finish_writes(coffer_op *op, const coffer_call *failed) {
     for (size_t i = state->written; i < state->count; i++) {
         op->item_statuses[i] = COFFER_NOT_SENT;
     }
-    if (failed == NULL) {
+    if (failed == NULL || coffer__reply_is(op, failed, COFFER__REPLY_LINE)) {
         coffer__op_finish(op, COFFER_OK);
-    } else {
-        coffer__op_finish_call(op, failed);
     }
+}
+
+static coffer_status written(const coffer_call *call) {
+    bool odd = call->status == COFFER_OK && call->reply.nodes[0].type != COFFER__REPLY_LINE;
+    return odd ? COFFER_SERVER : call->status;
 }
 
 static void written_some(coffer_op *op) {
@@ -326,8 +337,8 @@ static void written_some(coffer_op *op) {
     const coffer_call *failed = NULL;
     for (size_t i = 0; i < op->call_count; i++) {
         const coffer_call *call = &op->calls[i];
-        op->item_statuses[state->written + i] = call->status;
-        if (call->status == COFFER_OK) {
+        op->item_statuses[state->written + i] = written(call);
+        if (written(call) == COFFER_OK) {
             coffer__op_count(op, COFFER__COUNT_sets, 1);
             coffer__op_count(op, COFFER__COUNT_bytes_written, state->items[state->written + i].value.len);
             coffer__op_count(op, COFFER__COUNT_stored_bytes, state->stored[i].len);

@@ -24,11 +24,7 @@ static coffer_status new_read(coffer_op **out, const coffer__op_kind *kind, coff
 /* A reply to GET, judged. False: the op is finished. */
 static bool judge_reply(coffer_op *op, const coffer_call *call, coffer__seen *seen) {
     read_state *state = (read_state *)coffer__op_state(op);
-    if (call->status == COFFER_OK && call->reply.nodes[0].type == COFFER__REPLY_NIL) {
-        memset(seen, 0, sizeof *seen);
-        return true;
-    }
-    if (!coffer__reply_is(op, call, COFFER__REPLY_BULK)) {
+    if (!coffer__reply_is_stored(op, call)) {
         return false;
     }
     coffer__judge(op, op->key, &call->reply, 0, &state->scratch, seen);
@@ -107,7 +103,9 @@ static void measured(coffer_op *op) {
         return;
     }
     uint64_t fresh = op->ns->options->raw ? UINT64_MAX : seen.entry.fresh_unix_ms;
-    op->integer = shorter(kept, fresh == UINT64_MAX ? -1 : (int64_t)(fresh - coffer__op_unix_ms(op)));
+    uint64_t now = coffer__op_unix_ms(op);
+    uint64_t left = fresh > now ? fresh - now : 0;
+    op->integer = shorter(kept < 0 ? -1 : kept, left > INT64_MAX ? -1 : (int64_t)left);
     coffer__op_finish(op, COFFER_OK);
 }
 

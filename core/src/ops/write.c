@@ -56,11 +56,6 @@ static void finish_stored(coffer_op *op) {
     coffer__op_finish(op, COFFER_OK);
 }
 
-static void finish_failed(coffer_op *op, const coffer_call *call) {
-    coffer__key_changes(op);
-    coffer__op_finish_call(op, call);
-}
-
 /* The value in its stored form, once. False: the op is finished. */
 static bool compose(coffer_op *op) {
     write_state *state = state_of(op);
@@ -98,12 +93,12 @@ static bool begin_write(coffer_op *op) {
 /* A reply to SET with NX or XX, or without: a line where it was stored, nil where not. True where stored. */
 static bool was_set(coffer_op *op, bool *failed) {
     const coffer_call *call = &op->calls[0];
-    *failed = call->status != COFFER_OK;
+    bool refused = call->status == COFFER_OK && call->reply.nodes[0].type == COFFER__REPLY_NIL;
+    *failed = !refused && !coffer__reply_is(op, call, COFFER__REPLY_LINE);
     if (*failed) {
-        finish_failed(op, call);
-        return false;
+        coffer__key_changes(op);
     }
-    return call->reply.nodes[0].type != COFFER__REPLY_NIL;
+    return !refused && !*failed;
 }
 
 /* ---- set ---- */
@@ -143,8 +138,8 @@ static void store_over_seen(coffer_op *op) {
 static bool look_done(coffer_op *op) {
     write_state *state = state_of(op);
     const coffer_call *call = &op->calls[0];
-    if (call->status != COFFER_OK) {
-        finish_failed(op, call);
+    if (!coffer__reply_is_stored(op, call)) {
+        coffer__key_changes(op);
         return false;
     }
     coffer__judge(op, op->key, &call->reply, 0, &state->scratch, &state->seen);
@@ -209,8 +204,8 @@ static void looked_for_replace(coffer_op *op) {
 static void stored_if(coffer_op *op) {
     write_state *state = state_of(op);
     const coffer_call *call = &op->calls[0];
-    if (call->status != COFFER_OK) {
-        finish_failed(op, call);
+    if (!coffer__reply_counts(op, call, 1)) {
+        coffer__key_changes(op);
     } else if (call->reply.nodes[0].integer == 1) {
         finish_stored(op);
     } else if (op->kind->operation == COFFER_OPERATION_REPLACE && ++state->tries < MOST_TRIES) {
