@@ -196,14 +196,16 @@ COFFER_API void coffer_op_set_waiter(coffer_op *op, coffer_waiter *waiter); /* t
 COFFER_API coffer_status coffer_conn_new(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, uint64_t now_ms);
 COFFER_API void coffer_conn_free(coffer_conn *conn); /* fails what is in flight (coffer_conn_fail with CLOSED); takes NULL */
 
-/* Puts the call into the conn. On failure (conn failed, no memory) the call is as it was: fail it or send it elsewhere. */
+/* Puts the call into the conn. On failure (conn failed, no memory) the call is as it was: fail it or send it elsewhere.
+ * ARG where the call has ended meanwhile, its op having reached its deadline: it is not sent. */
 COFFER_API coffer_status coffer_call_send(coffer_call *call, coffer_conn *conn);
 
 /* No conn could be had for this call, which was not sent. `detail` (may be NULL) says more: "Connection refused". */
 COFFER_API void coffer_call_fail(coffer_call *call, coffer_status why, const char *detail);
 
 COFFER_API coffer_slice coffer_conn_output(const coffer_conn *conn); /* lent until the next call on this conn */
-/* These were given to the kernel (before it is known how many: all of them may have been). */
+/* These were given to the kernel (before it is known how many: all of them may have been). Said before what comes back is fed: a reply to a command
+ * that was not sent fails the conn. */
 COFFER_API void coffer_conn_sent(coffer_conn *conn, size_t sent_bytes);
 
 /* Bytes that came. An error is fatal to the conn: everything in flight has failed. The bytes are not kept. */

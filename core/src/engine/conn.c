@@ -157,6 +157,9 @@ coffer_status coffer_call_send(coffer_call *call, coffer_conn *conn) {
     if (conn->state == COFFER__CONN_FAILED) {
         return conn->status;
     }
+    if (!coffer__call_is(call, COFFER__CALL_OPEN)) { /* given up while a conn was looked for: its op has said that it will never be sent */
+        return COFFER_ARG;
+    }
     if (!write_call(conn, call)) {
         return COFFER_NO_MEMORY;
     }
@@ -202,22 +205,28 @@ void coffer_conn_sent(coffer_conn *conn, size_t sent_bytes) {
 
 /* ---- in ------------------------------------------------------------------------------------------------------- */
 
+/* Once the call is DONE its owner may run and free it: it is not touched after that. */
 static void call_replied(coffer_conn *conn, coffer_call *call) {
     coffer_waiter *waiter = call->waiter;
+    call->waiter = NULL;
     if (coffer__call_replied(call, &conn->reply)) {
-        if (!write_call(conn, call)) {
-            coffer__call_end(call, COFFER_NO_MEMORY, NULL);
-        } else {
+        call->waiter = waiter;
+        if (write_call(conn, call)) {
             return;
         }
+        call->waiter = NULL;
+        coffer__call_end(call, COFFER_NO_MEMORY, NULL);
     }
-    call->waiter = NULL;
     name_waiter(conn, waiter);
 }
 
 static coffer_status take_reply(coffer_conn *conn) {
     if (conn->due_count == 0) {
         coffer_conn_fail(conn, COFFER_PROTO, "a reply came that nobody had asked for");
+        return conn->status;
+    }
+    if (due_at(conn, 0)->begins_at >= conn->sent_bytes) { /* one too many before it: from here on everybody would get another's reply */
+        coffer_conn_fail(conn, COFFER_PROTO, "a reply came before its command was sent");
         return conn->status;
     }
     coffer__due due = due_pop(conn);
