@@ -75,7 +75,7 @@ GOOD = [
     ("core/src/engine/a.c", "#include <stdatomic.h>\n/* MOVED goes to another endpoint */\n"),
     ("core/include/coffer/a.h", "#include <coffer/types.h>\n#include <stdint.h>\n"),
     ("bindings/swig/coffer.i", "%include <coffer/cache.h>\n#include <Python.h>\n"),
-    ("README.md", "unix:///run/redis.sock, tests/root/x and https://example.org/home/x\n"),
+    ("README.md", "unix:///run/redis.sock, tests/home/x and https://example.org/home/x\n"),
 ]
 
 
