@@ -40,6 +40,16 @@ def test_a_bad_key_is_refused(memory: coffer.Cache, key: Any) -> None:
             call()
 
 
+class Name(str):
+    pass
+
+
+def test_a_subclass_of_str_is_a_key_by_its_text(cache: coffer.Cache) -> None:
+    cache.set(Name("key"), 1)
+    assert cache.get("key") == 1
+    assert cache.get_many([Name("key")]) == {"key": 1}
+
+
 def test_bytes_rules_take_any_key(url: str) -> None:
     with coffer.Cache(url, key_rules="bytes") as cache:
         for key in (bytes(range(256)), b"\r\n\x00", b"\xff"):
