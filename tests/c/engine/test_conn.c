@@ -1,65 +1,23 @@
 /* A server that says too much: a conn fails at the first byte that is wrong, and costs no more however much follows. */
-#include "support/cmocka_all.h"
+#include "engine/helpers.h"
 #include "support/watched_alloc.h"
-#include <coffer/coffer.h>
 
 #include <unistd.h>
 
-typedef struct world {
-    coffer_client *client;
-    coffer_namespace *ns;
-    coffer_conn *conn;
-    coffer_op *op;
-} world;
-
-static void open_world(world *w) {
-    coffer_options *options = coffer_options_new();
-    const coffer_endpoint endpoint = {.port = 1};
-    coffer_error error;
-    memset(w, 0, sizeof *w);
-    assert_int_equal(coffer_options_set_url(options, COFFER_SLICE("redis://scripted?raw=true"), &error), COFFER_OK);
-    assert_int_equal(coffer_client_new(&w->client, options, (coffer_clock){0, 0}, &error), COFFER_OK);
-    assert_int_equal(coffer_namespace_new(&w->ns, w->client, NULL, &error), COFFER_OK);
-    assert_int_equal(coffer_conn_new(&w->conn, w->client, &endpoint, 0), COFFER_OK);
-    coffer_options_free(options);
-}
-
-static void close_world(world *w) {
-    coffer_op_free(w->op);
-    coffer_conn_free(w->conn);
-    coffer_namespace_free(w->ns);
-    coffer_client_free(w->client);
-}
-
-static void write_all(world *w) {
-    coffer_conn_sent(w->conn, coffer_conn_output(w->conn).len);
-}
-
-static coffer_status feed(world *w, const char *bytes, size_t len) {
-    return coffer_conn_feed(w->conn, coffer_slice_of(bytes, len), 0);
-}
-
-static coffer_status feed_text(world *w, const char *text) {
-    return feed(w, text, strlen(text));
-}
-
 static void greet(world *w) {
     write_all(w);
-    assert_int_equal(feed_text(w, "+OK\r\n*2\r\n$1\r\n1\r\n$1\r\n0\r\n"), COFFER_OK);
+    assert_int_equal(feed(w, greeted), COFFER_OK);
     assert_true(coffer_conn_idle(w->conn));
 }
 
 static void ask(world *w) {
-    coffer_action action;
-    assert_int_equal(coffer_op_get(&w->op, w->ns, COFFER_SLICE("k"), NULL), COFFER_OK);
-    assert_int_equal(coffer_op_next(w->op, 0, &action), COFFER_WANT_CALL);
-    assert_int_equal(coffer_call_send(action.call, w->conn), COFFER_OK);
+    begin_get(w);
+    assert_int_equal(coffer_call_send(w->action.call, w->conn), COFFER_OK);
     write_all(w);
 }
 
 static coffer_status answer_of(world *w) {
-    coffer_action action;
-    assert_int_equal(coffer_op_next(w->op, 0, &action), COFFER_WANT_DONE);
+    assert_int_equal(coffer_op_next(w->op, 1, &w->action), COFFER_WANT_DONE);
     return coffer_op_status(w->op);
 }
 
@@ -80,10 +38,10 @@ static void feed_unsolicited(world *w, size_t at_a_time) {
     for (size_t i = 0; i < at_a_time; i++) {
         memcpy(piece + i * REPLY_BYTES, "+OK\r\n", REPLY_BYTES);
     }
-    assert_int_equal(feed(w, piece, at_a_time * REPLY_BYTES), COFFER_PROTO);
+    assert_int_equal(feed_bytes(w, piece, at_a_time * REPLY_BYTES), COFFER_PROTO);
     size_t requests = watched_alloc.request_count, live_bytes = watched_alloc.live_bytes, before = resident_bytes();
     for (size_t fed = at_a_time; fed < UNSOLICITED; fed += at_a_time) {
-        assert_int_equal(feed(w, piece, at_a_time * REPLY_BYTES), COFFER_PROTO);
+        assert_int_equal(feed_bytes(w, piece, at_a_time * REPLY_BYTES), COFFER_PROTO);
     }
     assert_int_equal(watched_alloc.request_count, requests);
     assert_int_equal(watched_alloc.live_bytes, live_bytes);
@@ -137,7 +95,7 @@ static void test_an_error_of_10_mib_fails_its_conn_and_one_of_64_kib_is_cut(void
         char *line = error_line(rows[i].line_bytes);
         for (size_t at = 0; at < rows[i].line_bytes && coffer_conn_status(w.conn) == COFFER_OK; at += rows[i].piece_bytes) {
             size_t left = rows[i].line_bytes - at;
-            feed(&w, line + at, left < rows[i].piece_bytes ? left : rows[i].piece_bytes);
+            feed_bytes(&w, line + at, left < rows[i].piece_bytes ? left : rows[i].piece_bytes);
         }
         free(line);
         assert_int_equal(answer_of(&w), rows[i].status);
@@ -158,7 +116,7 @@ static void test_an_error_to_the_greeting_is_cut_too(void **state) {
     open_world(&w);
     write_all(&w);
     char *line = error_line(LINE_BYTES);
-    assert_true(feed(&w, line, LINE_BYTES) < 0);
+    assert_true(feed_bytes(&w, line, LINE_BYTES) < 0);
     free(line);
     assert_true(strlen(coffer_conn_message(w.conn)) < 512);
     close_world(&w);

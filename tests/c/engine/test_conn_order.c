@@ -1,49 +1,5 @@
 /* What a transcript cannot say of conns: bytes that come before the command they would answer, and calls that have ended before a driver sends them. */
-#include "support/cmocka_all.h"
-#include <coffer/coffer.h>
-
-typedef struct world {
-    coffer_client *client;
-    coffer_namespace *ns;
-    coffer_conn *conn;
-    coffer_op *op;
-    coffer_action action;
-} world;
-
-static const coffer_endpoint endpoint = {.port = 6379};
-
-static void open_world(world *w) {
-    coffer_options *options = coffer_options_new();
-    coffer_error error;
-    memset(w, 0, sizeof *w);
-    assert_int_equal(coffer_options_set_url(options, COFFER_SLICE("redis://scripted?raw=true&timeout=1s"), &error), COFFER_OK);
-    assert_int_equal(coffer_client_new(&w->client, options, (coffer_clock){0, 0}, &error), COFFER_OK);
-    assert_int_equal(coffer_namespace_new(&w->ns, w->client, NULL, &error), COFFER_OK);
-    assert_int_equal(coffer_conn_new(&w->conn, w->client, &endpoint, 0), COFFER_OK);
-    coffer_options_free(options);
-}
-
-static void close_world(world *w) {
-    coffer_op_free(w->op);
-    coffer_conn_free(w->conn);
-    coffer_namespace_free(w->ns);
-    coffer_client_free(w->client);
-}
-
-static void write_all(world *w) {
-    coffer_conn_sent(w->conn, coffer_conn_output(w->conn).len);
-}
-
-static coffer_status feed(world *w, const char *text) {
-    return coffer_conn_feed(w->conn, coffer_slice_text(text), 1);
-}
-
-static void begin_get(world *w) {
-    assert_int_equal(coffer_op_get(&w->op, w->ns, COFFER_SLICE("k"), NULL), COFFER_OK);
-    assert_int_equal(coffer_op_next(w->op, 0, &w->action), COFFER_WANT_CALL);
-}
-
-static const char greeted[] = "+OK\r\n*2\r\n$1\r\n1\r\n$1\r\n0\r\n";
+#include "engine/helpers.h"
 
 /* A server, or what is between, that says one thing too much in the greeting: without the guard each op of the conn would get the value before its own. */
 static void test_a_reply_that_precedes_its_command_fails_the_conn(void **state) {
