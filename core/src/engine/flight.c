@@ -27,7 +27,7 @@ struct coffer__flight {
 struct coffer__flights {
     coffer__lock *lock;
     _Atomic size_t open_count; /* findable ones: a write looks here first */
-    _Atomic uint64_t ended_count;
+    _Atomic uint64_t ended_counts[BUCKETS];
     coffer__flight *buckets[BUCKETS];
 };
 
@@ -55,21 +55,21 @@ void coffer__flights_after_fork(coffer__flights *flights) {
     memset(flights->buckets, 0, sizeof flights->buckets);
 }
 
-uint64_t coffer__flights_ended(const coffer__flights *flights) {
-    return atomic_load_explicit(&flights->ended_count, memory_order_acquire);
-}
-
 /* FNV-1a: the table is small, short-lived and not indexed by what an attacker keeps open. */
-static coffer__flight **bucket_of(coffer__flights *flights, coffer_slice key) {
+static size_t bucket_of(coffer_slice key) {
     uint32_t hash = 2166136261u;
     for (size_t i = 0; i < key.len; i++) {
         hash = (hash ^ (uint8_t)key.data[i]) * 16777619u;
     }
-    return &flights->buckets[hash % BUCKETS];
+    return hash % BUCKETS;
+}
+
+uint64_t coffer__flights_ended(const coffer__flights *flights, coffer_slice wire_key) {
+    return atomic_load_explicit(&flights->ended_counts[bucket_of(wire_key)], memory_order_acquire);
 }
 
 static coffer__flight *find(coffer__flights *flights, coffer_slice key) {
-    coffer__flight *flight = *bucket_of(flights, key);
+    coffer__flight *flight = flights->buckets[bucket_of(key)];
     while (flight != NULL && !coffer_slice_equal(key, coffer_slice_of(flight->key, flight->key_len))) {
         flight = flight->next;
     }
@@ -80,7 +80,8 @@ static void hide(coffer__flights *flights, coffer__flight *flight) {
     if (!flight->findable) {
         return;
     }
-    coffer__flight **link = bucket_of(flights, coffer_slice_of(flight->key, flight->key_len));
+    size_t bucket = bucket_of(coffer_slice_of(flight->key, flight->key_len));
+    coffer__flight **link = &flights->buckets[bucket];
     while (*link != NULL && *link != flight) {
         link = &(*link)->next;
     }
@@ -90,7 +91,7 @@ static void hide(coffer__flights *flights, coffer__flight *flight) {
     }
     *link = flight->next;
     atomic_fetch_sub_explicit(&flights->open_count, 1, memory_order_release);
-    atomic_fetch_add_explicit(&flights->ended_count, 1, memory_order_release);
+    atomic_fetch_add_explicit(&flights->ended_counts[bucket], 1, memory_order_release);
 }
 
 static coffer__flight *make(coffer__flights *flights, coffer_slice key, const coffer_op *leader) {
@@ -102,7 +103,7 @@ static coffer__flight *make(coffer__flights *flights, coffer_slice key, const co
     flight->key_len = key.len;
     flight->leader = leader;
     flight->findable = true;
-    coffer__flight **bucket = bucket_of(flights, key);
+    coffer__flight **bucket = &flights->buckets[bucket_of(key)];
     flight->next = *bucket;
     *bucket = flight;
     atomic_fetch_add_explicit(&flights->open_count, 1, memory_order_release);

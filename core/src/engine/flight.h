@@ -32,8 +32,8 @@ coffer_status coffer__flights_new(coffer__flights **flights);
 void coffer__flights_free(coffer__flights *flights);
 void coffer__flights_after_fork(coffer__flights *flights);
 
-/* How many flights have ended: who saw a miss before this number changed has to look again before it leads. */
-uint64_t coffer__flights_ended(const coffer__flights *flights);
+/* How many flights of this key, and of a few others, have ended: who saw a miss before this number changed has to look again before it leads. */
+uint64_t coffer__flights_ended(const coffer__flights *flights, coffer_slice wire_key);
 
 /* Enters the flight for this key, making it where there is none. RECURSIVE and NO_MEMORY enter nothing. `parent` is the op whose loader asks, or NULL. */
 coffer__flight_role coffer__flight_join(coffer_client *client, coffer_slice wire_key, const coffer_op *op, const coffer_op *parent,

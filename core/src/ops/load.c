@@ -13,7 +13,7 @@
 
 typedef struct load_state {
     coffer__flight *flight; /* until it is left */
-    uint64_t ended_before; /* how many flights had ended when this op last began to look */
+    uint64_t ended_before; /* how many flights of its key had ended when this op last began to look */
     coffer__seen seen; /* what the value will be stored over */
     coffer__buf scratch;
     coffer__buf stale_data; /* a stale value, for when the loader fails */
@@ -77,7 +77,7 @@ static void keep_stale(coffer_op *op, const coffer__seen *seen) {
 /* ---- looking ---- */
 
 static void look(coffer_op *op, coffer__step then) {
-    state_of(op)->ended_before = coffer__flights_ended(op->ns->client->flights);
+    state_of(op)->ended_before = coffer__flights_ended(op->ns->client->flights, op->wire_key);
     if (coffer__op_call_on_key(op, &coffer__command_get) != NULL) {
         coffer__op_then(op, "look", then);
     }
@@ -307,7 +307,7 @@ static void woken(coffer_op *op) {
 
 static void lead(coffer_op *op) {
     load_state *state = state_of(op);
-    bool others_ended = coffer__flights_ended(op->ns->client->flights) != state->ended_before;
+    bool others_ended = coffer__flights_ended(op->ns->client->flights, op->wire_key) != state->ended_before;
     if (others_ended && !state->away && op->ns->options->enabled) {
         look(op, looked_again);
     } else {
