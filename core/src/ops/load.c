@@ -128,19 +128,26 @@ static void conclude(coffer_op *op) {
     }
 }
 
-/* A write overtook the load while its fill was on its way, and may have come to the server first: what was stored goes again, at once. In a raw
- * namespace nothing tells it from a newer value; the key goes all the same, for an empty cache is never wrong. */
+/* An entry that is dead to every reader and gone in a moment. */
+static bool compose_dead(coffer_op *op) {
+    load_state *state = state_of(op);
+    coffer__entry dead = {.created_unix_ms = 1, .fresh_unix_ms = 1, .expires_unix_ms = 1, .kind = COFFER__KIND_ABSENT};
+    coffer__buf_clear(&state->composed);
+    return coffer__compose_entry(op, op->key, &dead, &state->composed, &state->stored) == COFFER_OK;
+}
+
+/* A write overtook the load while its fill was on its way, and may have come to the server first: what was stored dies at once. In a raw namespace
+ * nothing tells it from a newer value; the key goes all the same, for an empty cache is never wrong. */
 static void take_back(coffer_op *op) {
     load_state *state = state_of(op);
     coffer__op_count(op, COFFER__COUNT_fills_refused, 1);
-    if (op->ns->options->raw) {
-        coffer__op_call_on_key(op, &coffer__command_unlink);
-    } else {
-        state->seen.found = COFFER__FOUND_FRESH;
-        state->seen.id_len = sizeof state->seen.id;
-        coffer__put_u64(state->seen.id, state->stored.entry_id);
-        state->stored.life_ms = 1;
+    state->seen.found = COFFER__FOUND_FRESH;
+    state->seen.id_len = sizeof state->seen.id;
+    coffer__put_u64(state->seen.id, state->stored.entry_id);
+    if (!op->ns->options->raw && compose_dead(op)) {
         coffer__call_store_if(op, &state->composed, &state->stored, &state->seen);
+    } else {
+        coffer__op_call_on_key(op, &coffer__command_unlink);
     }
     coffer__op_then(op, "take_back", conclude);
 }
