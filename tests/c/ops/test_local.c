@@ -214,6 +214,89 @@ static void test_a_loader_may_not_wait_for_itself(void **state) {
     close_world(&w);
 }
 
+static void test_nor_through_the_loader_of_another_key(void **state) {
+    (void)state;
+    world w;
+    coffer_action action;
+    coffer_op *outer, *between, *inner;
+    open_world(&w, "mem://");
+    assert_int_equal(coffer_op_get_or_load(&outer, w.ns, COFFER_SLICE("k"), NULL), COFFER_OK);
+    assert_int_equal(coffer_op_next(outer, w.now_ms, &action), COFFER_WANT_LOAD);
+    assert_int_equal(coffer_op_get_or_load(&between, w.ns, COFFER_SLICE("other"), NULL), COFFER_OK);
+    coffer_op_set_parent(between, outer);
+    assert_int_equal(coffer_op_next(between, w.now_ms, &action), COFFER_WANT_LOAD);
+    assert_int_equal(coffer_op_get_or_load(&inner, w.ns, COFFER_SLICE("k"), NULL), COFFER_OK);
+    coffer_op_set_parent(inner, between);
+    assert_int_equal(coffer_op_next(inner, w.now_ms, &action), COFFER_WANT_DONE);
+    assert_int_equal(coffer_op_status(inner), COFFER_LOAD_RECURSIVE);
+    coffer_op_free(inner);
+    coffer_op_free(between);
+    coffer_op_free(outer);
+    close_world(&w);
+}
+
+static void *woken[4];
+static size_t woken_count;
+
+static void note_woken(void *data) {
+    woken[woken_count++] = data;
+}
+
+static coffer_op *begin_waiting(world *w, int *who, uint64_t timeout_ms, coffer_want expected) {
+    coffer_waiter *waiter;
+    coffer_op *one;
+    coffer_action action;
+    coffer_read_options options = COFFER_READ_OPTIONS_INIT;
+    options.timeout_ms = timeout_ms;
+    assert_int_equal(coffer_waiter_new(&waiter, who), COFFER_OK);
+    assert_int_equal(coffer_op_get_or_load(&one, w->ns, COFFER_SLICE("k"), &options), COFFER_OK);
+    coffer_op_set_waiter(one, waiter);
+    coffer_waiter_free(waiter);
+    assert_int_equal(coffer_op_next(one, w->now_ms, &action), expected);
+    return one;
+}
+
+static void test_a_leader_that_goes_wakes_who_waits_and_nobody_freed(void **state) {
+    (void)state;
+    world w;
+    coffer_action action;
+    int names[3];
+    open_world(&w, "mem://");
+    woken_count = 0;
+    coffer_client_set_wake(w.client, note_woken);
+    coffer_op *leader = begin_waiting(&w, &names[0], 1000, COFFER_WANT_LOAD);
+    coffer_op *freed = begin_waiting(&w, &names[1], 1000, COFFER_WANT_WAIT);
+    coffer_op *next = begin_waiting(&w, &names[2], 1000, COFFER_WANT_WAIT);
+    coffer_op_free(freed);
+    coffer_op_free(leader);
+    assert_int_equal(woken_count, 1);
+    assert_ptr_equal(woken[0], &names[2]);
+    assert_int_equal(coffer_op_next(next, w.now_ms, &action), COFFER_WANT_LOAD);
+    coffer_op_free(next);
+    close_world(&w);
+}
+
+static void test_a_loaders_time_is_its_own_and_a_waiters_is_not(void **state) {
+    (void)state;
+    world w;
+    coffer_action action;
+    int names[2];
+    open_world(&w, "mem://");
+    coffer_op *leader = begin_waiting(&w, &names[0], 1000, COFFER_WANT_LOAD);
+    coffer_op *waiting = begin_waiting(&w, &names[1], 1000, COFFER_WANT_WAIT);
+    w.now_ms += 1000;
+    assert_int_equal(coffer_op_next(waiting, w.now_ms, &action), COFFER_WANT_DONE);
+    assert_int_equal(coffer_op_status(waiting), COFFER_TIMEOUT);
+    w.now_ms += 4000;
+    coffer_op_supply(leader, COFFER_SLICE("v"), NULL, 5000);
+    assert_int_equal(coffer_op_next(leader, w.now_ms, &action), COFFER_WANT_DONE);
+    assert_int_equal(coffer_op_status(leader), COFFER_OK);
+    coffer_op_free(waiting);
+    coffer_op_free(leader);
+    assert_value(&w, "k", "v"); /* stored: the deadline had moved */
+    close_world(&w);
+}
+
 /* ---- every allocation failed once, and from then on, in a scenario of every operation ---- */
 
 static void finish(coffer_status status, coffer_op **made_op, uint64_t now_ms) {
@@ -292,6 +375,9 @@ int main(void) {
         cmocka_unit_test(test_refused_values),
         cmocka_unit_test(test_turned_off),
         cmocka_unit_test(test_a_loader_may_not_wait_for_itself),
+        cmocka_unit_test(test_nor_through_the_loader_of_another_key),
+        cmocka_unit_test(test_a_leader_that_goes_wakes_who_waits_and_nobody_freed),
+        cmocka_unit_test(test_a_loaders_time_is_its_own_and_a_waiters_is_not),
         cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
