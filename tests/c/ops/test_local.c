@@ -297,6 +297,26 @@ static void test_a_loaders_time_is_its_own_and_a_waiters_is_not(void **state) {
     close_world(&w);
 }
 
+static void test_a_loader_that_asks_for_what_cannot_be_leaves_the_load_to_another(void **state) {
+    (void)state;
+    world w;
+    coffer_action action;
+    int names[2];
+    open_world(&w, "mem://");
+    coffer_op *leader = begin_waiting(&w, &names[0], 1000, COFFER_WANT_LOAD);
+    coffer_op *next = begin_waiting(&w, &names[1], 1000, COFFER_WANT_WAIT);
+    coffer_write_options options = COFFER_WRITE_OPTIONS_INIT;
+    options.ttl_ms = COFFER_TTL_FOREVER - 1;
+    coffer_op_supply(leader, COFFER_SLICE("v"), &options, 0);
+    assert_int_equal(coffer_op_next(leader, w.now_ms, &action), COFFER_WANT_DONE);
+    assert_int_equal(coffer_op_status(leader), COFFER_ARG);
+    assert_int_equal(coffer_op_next(next, w.now_ms, &action), COFFER_WANT_LOAD);
+    coffer_op_free(leader);
+    coffer_op_free(next);
+    assert_value(&w, "k", NULL);
+    close_world(&w);
+}
+
 /* ---- every allocation failed once, and from then on, in a scenario of every operation ---- */
 
 static void finish(coffer_status status, coffer_op **made_op, uint64_t now_ms) {
@@ -378,6 +398,7 @@ int main(void) {
         cmocka_unit_test(test_nor_through_the_loader_of_another_key),
         cmocka_unit_test(test_a_leader_that_goes_wakes_who_waits_and_nobody_freed),
         cmocka_unit_test(test_a_loaders_time_is_its_own_and_a_waiters_is_not),
+        cmocka_unit_test(test_a_loader_that_asks_for_what_cannot_be_leaves_the_load_to_another),
         cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
