@@ -8,13 +8,14 @@
  *  - Errors: every function returns a coffer_status. Below 0 is an error; MISS and NOT_STORED are not.
  *  - A write that ends in MAYBE_APPLIED may or may not have been carried out: nobody can know.
  *  - Time: durations are milliseconds; 0 as a TTL means "the namespace's", never "for ever": that is COFFER_TTL_FOREVER.
- *  - The library is silent, reads the environment only where asked (coffer_options_from_environment), installs no signal handler and never exits.
+ *  - The library is silent (hooks.h takes a function that is told what goes wrong), reads the environment only where asked (coffer_options_from_environment), installs no signal handler and never exits.
  *
  * LEVELS OF SKILL
  *  1. cache.h      open, get, set, get_or_load, close: all that most programs need
  *  2. options.h    every option, from a URL, by name, or from the environment
  *     value.h      what is stored and read
  *     metrics.h    what the cache has done
+ *     hooks.h      an allocator and a log of your own, set before anything else
  *  3. driver.h     the same operations on an event loop of your own
  */
 #ifndef COFFER_COFFER_H
@@ -24,6 +25,7 @@
 
 #include <coffer/cache.h>
 #include <coffer/driver.h>
+#include <coffer/hooks.h>
 #include <coffer/metrics.h>
 #include <coffer/options.h>
 #include <coffer/status.h>

@@ -10,6 +10,14 @@ void coffer__set_allocator(const coffer__allocator *allocator) {
     current = allocator == NULL ? libc_allocator : *allocator;
 }
 
+coffer_status coffer_set_allocator(const coffer_allocator *allocator) {
+    if (allocator != NULL && (allocator->alloc == NULL || allocator->resize == NULL || allocator->release == NULL)) {
+        return COFFER_ARG;
+    }
+    coffer__set_allocator(allocator);
+    return COFFER_OK;
+}
+
 void *coffer__alloc(size_t size) {
     return current.alloc(size == 0 ? 1 : size);
 }

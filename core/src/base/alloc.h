@@ -2,15 +2,11 @@
 #ifndef COFFER_BASE_ALLOC_H
 #define COFFER_BASE_ALLOC_H
 
-#include <stddef.h>
+#include <coffer/hooks.h>
 
-typedef struct coffer__allocator {
-    void *(*alloc)(size_t size); /* NULL where there is none */
-    void *(*resize)(void *old, size_t size); /* as realloc */
-    void (*release)(void *memory); /* takes NULL */
-} coffer__allocator;
+typedef coffer_allocator coffer__allocator;
 
-/* Replaces malloc, realloc and free; NULL brings them back. Before anything was allocated. */
+/* As coffer_set_allocator, for tests: unchecked. */
 void coffer__set_allocator(const coffer__allocator *allocator);
 
 void *coffer__alloc(size_t size); /* not cleared */

@@ -1,6 +1,7 @@
 #include "conn.h"
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "resp/writer.h"
 #include "waiter.h"
 
@@ -42,7 +43,10 @@ void coffer_conn_free(coffer_conn *conn) {
     if (conn == NULL) {
         return;
     }
-    coffer_conn_fail(conn, COFFER_CLOSED, NULL);
+    if (conn->state != COFFER__CONN_FAILED && conn->due_count > 0) {
+        coffer__log(COFFER_LOG_CONNECTION_LOST, COFFER_OK, "given up, replies due: %zu", conn->due_count);
+    }
+    coffer__conn_end(conn, COFFER_CLOSED, NULL);
     coffer_waiter *waiter;
     while ((waiter = coffer_conn_pop_ready(conn)) != NULL) {
         coffer_waiter_free(waiter);
@@ -181,6 +185,7 @@ void coffer__conn_greeted(coffer_conn *conn) {
         due_at(conn, i)->begins_at = begins_at;
     }
     coffer__buf_free(&conn->held);
+    coffer__log(COFFER_LOG_CONNECTED, COFFER_OK, NULL);
 }
 
 coffer_slice coffer_conn_output(const coffer_conn *conn) {
@@ -293,7 +298,7 @@ static void compose_message(coffer_conn *conn, const char *detail) {
     snprintf(conn->message, sizeof conn->message, "%s%s%s", meaning, more ? ": " : "", more ? detail : "");
 }
 
-void coffer_conn_fail(coffer_conn *conn, coffer_status why, const char *detail) {
+void coffer__conn_end(coffer_conn *conn, coffer_status why, const char *detail) {
     if (conn->state == COFFER__CONN_FAILED) {
         return;
     }
@@ -311,6 +316,13 @@ void coffer_conn_fail(coffer_conn *conn, coffer_status why, const char *detail) 
         }
     }
     conn->state = COFFER__CONN_FAILED;
+}
+
+void coffer_conn_fail(coffer_conn *conn, coffer_status why, const char *detail) {
+    if (conn->state != COFFER__CONN_FAILED) {
+        coffer__log(why < -900 ? COFFER_LOG_REPLY_REFUSED : COFFER_LOG_CONNECTION_LOST, why, "%s", detail == NULL ? "" : detail);
+        coffer__conn_end(conn, why, detail);
+    }
 }
 
 bool coffer_conn_idle(const coffer_conn *conn) {

@@ -61,5 +61,6 @@ void coffer__handshake_replied(coffer_conn *conn, coffer__due_kind kind, const c
 /* conn.c, for the handshake: a command into the output with its place in the row. False where memory is short. */
 bool coffer__conn_command(coffer_conn *conn, coffer__due_kind kind, const coffer_slice *arguments, size_t count);
 void coffer__conn_greeted(coffer_conn *conn);
+void coffer__conn_end(coffer_conn *conn, coffer_status why, const char *detail); /* coffer_conn_fail that logs nothing */
 
 #endif

@@ -9,6 +9,8 @@
  */
 #include "conn.h"
 
+#include "base/log.h"
+
 #include <stdio.h>
 
 static coffer_slice user_of(const coffer_options *options) {
@@ -99,7 +101,8 @@ static void fail_with(coffer_conn *conn, coffer_status status, coffer_slice text
         uint8_t byte = (uint8_t)kept.data[i];
         said[i] = (char)(byte < 0x20 || byte >= 0x7F ? ' ' : byte);
     }
-    coffer_conn_fail(conn, status, said);
+    coffer__log(COFFER_LOG_GREETING_REFUSED, status, NULL);
+    coffer__conn_end(conn, status, said);
 }
 
 static void hello_refused(coffer_conn *conn, coffer_slice text) {

@@ -2,6 +2,7 @@
 #include "run_internal.h"
 
 #include "base/lock.h"
+#include "base/log.h"
 #include "clock.h"
 #include "policy/options_internal.h"
 
@@ -73,6 +74,7 @@ static coffer_status connect_link(coffer__run *run) {
         coffer__pool_opened(run->pool, run->link);
         run->stage = COFFER__STAGE_OPEN;
     } else if (status != COFFER_AGAIN) {
+        coffer__log(COFFER_LOG_CONNECT_FAILED, status, "%s", run->detail);
         coffer__pool_give_up_slot(run->pool, run->link);
         return failed(run, status);
     }

@@ -1,6 +1,7 @@
 #include "entry.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/random.h"
 #include "engine/flight.h"
 #include "policy/ttl.h"
@@ -53,6 +54,7 @@ static coffer__found judge_envelope(coffer_op *op, coffer_slice key, coffer_slic
     if (status != COFFER_PLACEHOLDER) {
         coffer__op_count(op, COFFER__COUNT_unreadable, 1);
         coffer__count_refusal(op->ns->observer, status);
+        coffer__log(COFFER_LOG_ENTRY_REFUSED, status, "%s", coffer_operation_name(op->kind->operation));
     }
     return COFFER__FOUND_DEAD;
 }

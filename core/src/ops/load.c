@@ -9,6 +9,7 @@
 #include "entry.h"
 
 #include "base/bytes.h"
+#include "base/log.h"
 #include "engine/flight.h"
 
 typedef struct load_state {
@@ -128,6 +129,13 @@ static void conclude(coffer_op *op) {
     }
 }
 
+/* The value does not go into the store; its caller has it all the same. */
+static void not_stored(coffer_op *op, coffer_status why) {
+    bool too_large = why == COFFER_TOO_LARGE || why == COFFER_OOM;
+    coffer__op_count(op, too_large ? COFFER__COUNT_oversized_fills : COFFER__COUNT_errors, 1);
+    coffer__log(COFFER_LOG_FILL_NOT_STORED, why, NULL);
+}
+
 /* An entry that is dead to every reader and gone in a moment. */
 static bool compose_dead(coffer_op *op) {
     load_state *state = state_of(op);
@@ -163,10 +171,8 @@ static bool was_filled(const coffer_op *op, const coffer__reply *reply) {
 static void filled(coffer_op *op) {
     load_state *state = state_of(op);
     const coffer_call *call = &op->calls[0];
-    if (call->status == COFFER_OOM) {
-        coffer__op_count(op, COFFER__COUNT_oversized_fills, 1);
-    } else if (call->status != COFFER_OK) {
-        coffer__op_count(op, COFFER__COUNT_errors, 1);
+    if (call->status != COFFER_OK) {
+        not_stored(op, call->status);
     } else if (!was_filled(op, &call->reply)) {
         coffer__op_count(op, COFFER__COUNT_fills_refused, 1);
     } else if (coffer__flight_is_overtaken(op->ns->client, state->flight)) {
@@ -202,7 +208,7 @@ static void fill(coffer_op *op) {
     coffer_status status =
         coffer__compose(op, op->key, coffer__buf_slice(&op->supplied), &op->supplied_options, op->load_cost_ms, &state->composed, &state->stored);
     if (status != COFFER_OK) {
-        coffer__op_count(op, status == COFFER_TOO_LARGE ? COFFER__COUNT_oversized_fills : COFFER__COUNT_errors, 1);
+        not_stored(op, status);
         conclude(op);
         return;
     }
@@ -219,6 +225,7 @@ static void fill(coffer_op *op) {
 static void load_failed(coffer_op *op) {
     load_state *state = state_of(op);
     coffer__op_count(op, COFFER__COUNT_load_failures, 1);
+    coffer__log(COFFER_LOG_LOAD_FAILED, COFFER_OK, "%s", state->has_stale ? "a stale value is served in its place" : "");
     coffer__flight_publish(op->ns->client, state->flight, COFFER_LOAD_FAILED, NULL);
     leave(op);
     if (!finish_stale(op)) {

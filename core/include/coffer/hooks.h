@@ -1,0 +1,84 @@
+/* What a C program may put under the library: its own allocator, and a function that is told what goes wrong.
+ *
+ *     static void to_stderr(void *user_data, const coffer_log_record *record) {
+ *         fprintf(stderr, "coffer %s: %s\n", coffer_log_level_name(record->level), record->text);
+ *     }
+ *     int main(void) {
+ *         coffer_set_log(to_stderr, NULL);
+ *         ... coffer_open ...
+ *
+ * Both belong to the process, not to a cache. Set them before anything else of coffer is called, while there is one thread; nothing checks that.
+ */
+#ifndef COFFER_HOOKS_H
+#define COFFER_HOOKS_H
+
+#include <coffer/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- memory -------------------------------------------------------------------------------------------------- */
+
+/* Called from any thread, also as a thread ends, and by the end of the program behind its atexit functions. Memory is aligned as malloc's. None of them may call coffer. */
+typedef struct coffer_allocator {
+    void *(*alloc)(size_t size); /* never asked for 0 bytes; NULL where there is no memory: the call ends in NO_MEMORY */
+    void *(*resize)(void *old, size_t size); /* as realloc: `old` may be NULL, and stays as it was where NULL is returned */
+    void (*release)(void *memory); /* takes NULL */
+} coffer_allocator;
+
+/* Replaces malloc, realloc and free; NULL brings them back. Copied. What was allocated goes back to whatever is set then: hence before anything else.
+ * All memory of coffer's own comes through it. What hiredis (its reply reader), zstd and OpenSSL keep for themselves does not.
+ * ARG, and nothing is changed, where one of the three is missing. */
+COFFER_API coffer_status coffer_set_allocator(const coffer_allocator *allocator);
+
+/* ---- log ----------------------------------------------------------------------------------------------------- */
+
+typedef enum coffer_log_level {
+    COFFER_LOG_ERROR = 1, /* somebody has to look at it */
+    COFFER_LOG_WARNING = 2, /* the cache helps less than it should */
+    COFFER_LOG_INFO = 3 /* as it should be */
+} coffer_log_level;
+
+/* clang-format off */
+/* X(NAME, LEVEL, text): what is told, and no more than this. */
+#define COFFER_LOG_EVENT_MAP(X) \
+    X(CONNECTED,         INFO,    "a connection is ready for use") \
+    X(CONNECT_FAILED,    WARNING, "a connection could not be made") \
+    X(GREETING_REFUSED,  ERROR,   "the server refused the user, the password or the database") \
+    X(CONNECTION_LOST,   WARNING, "a connection broke, or was given up with replies due") \
+    X(REPLY_REFUSED,     ERROR,   "the server's bytes are not the protocol, or are more than is allowed: the connection is closed") \
+    X(ENTRY_REFUSED,     WARNING, "a stored entry cannot be trusted or read: it counts as a miss") \
+    X(FILL_NOT_STORED,   WARNING, "a loaded value was given to its caller and could not be stored") \
+    X(LOAD_FAILED,       WARNING, "a loader failed")
+/* clang-format on */
+
+typedef enum coffer_log_event {
+#define COFFER_LOG_EVENT_ENUM(name, level, text) COFFER_LOG_##name,
+    COFFER_LOG_EVENT_MAP(COFFER_LOG_EVENT_ENUM)
+#undef COFFER_LOG_EVENT_ENUM
+        COFFER_LOG_EVENT_COUNT
+} coffer_log_event;
+
+/* One record; lent for the length of the call. Later versions may add fields at its end. */
+typedef struct coffer_log_record {
+    coffer_log_level level; /* the event's */
+    coffer_log_event event;
+    coffer_status status; /* why: BAD_CRC, CONNECT ...; OK where there is no why */
+    const char *text; /* one printable line: the event's text and the details. Never a key, a value, a secret, or words of the server */
+} coffer_log_record;
+
+/* Called in the thread where it happens, as it happens, by several threads at once. It may not call coffer (but for the two names below) and should not
+ * block: an operation waits for it. Nothing is held back or counted together: in an outage there is a record for each failed attempt. */
+typedef void (*coffer_log_fn)(void *user_data, const coffer_log_record *record);
+
+/* NULL, as at the start: silence. What happens in numbers is in metrics.h, with or without a log. */
+COFFER_API void coffer_set_log(coffer_log_fn log, void *user_data);
+
+COFFER_API const char *coffer_log_level_name(coffer_log_level level); /* "error", "warning", "info". Static; "unknown" for others */
+COFFER_API const char *coffer_log_event_name(coffer_log_event event); /* "CONNECTION_LOST". Static; "UNKNOWN" for others */
+
+#ifdef __cplusplus
+}
+#endif
+#endif
