@@ -58,12 +58,22 @@ def run(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
+def more_libraries(source: Path) -> list[str]:
+    """Of an example that is named *_sqlite.c: how to compile and link SQLite."""
+    if not source.stem.endswith("_sqlite"):
+        return []
+    done = subprocess.run(["pkg-config", "--cflags", "--libs", "sqlite3"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip("SQLite's headers are not installed (./dev deps)")
+    return done.stdout.split()
+
+
 def compile_c(source: Path, program: Path) -> None:
     if not (LIBRARY / "libcoffer.so").exists():
         pytest.skip("the library is not built (./dev build)")
     strict = ["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Werror"]
     where = [f"-I{ROOT / 'core' / 'include'}", f"-L{LIBRARY}", f"-Wl,-rpath,{LIBRARY}"]
-    run(["cc", *strict, *where, str(source), "-o", str(program), "-lcoffer"], source.parent)
+    run(["cc", *strict, *where, str(source), "-o", str(program), "-lcoffer", *more_libraries(source)], source.parent)
 
 
 @pytest.fixture(scope="module")
