@@ -39,8 +39,14 @@ function(coffer_library)
     string(TOUPPER ${kind} kind_upper)
     add_library(coffer_${kind} ${kind_upper} ${objects})
     set_target_properties(coffer_${kind} PROPERTIES OUTPUT_NAME coffer LINKER_LANGUAGE C)
-    target_include_directories(coffer_${kind} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/core/include)
-    target_link_libraries(coffer_${kind} PRIVATE PkgConfig::HIREDIS PkgConfig::ZSTD OpenSSL::Crypto Threads::Threads)
+    target_include_directories(coffer_${kind} PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/core/include>)
   endforeach()
-  set_target_properties(coffer_shared PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
+  set(libraries PkgConfig::HIREDIS PkgConfig::ZSTD OpenSSL::Crypto Threads::Threads)
+  target_link_libraries(coffer_static PRIVATE ${libraries})
+  target_link_libraries(coffer_shared PRIVATE "$<BUILD_INTERFACE:${libraries}>") # its users link none of them
+  # Before 1.0 any minor version may change the binary interface, so its number is part of the name that programs ask for.
+  set_target_properties(coffer_shared PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
+                        EXPORT_NAME coffer)
+  add_library(coffer::coffer ALIAS coffer_shared)
+  add_library(coffer::coffer_static ALIAS coffer_static)
 endfunction()
