@@ -172,7 +172,8 @@ COFFER_API coffer_status coffer_op_status(const coffer_op *op); /* once DONE */
 COFFER_API const coffer_value *coffer_op_value(const coffer_op *op); /* lent until the op is freed; never NULL */
 COFFER_API int64_t coffer_op_integer(const coffer_op *op);
 COFFER_API size_t coffer_op_count(const coffer_op *op); /* of get_many, set_many */
-COFFER_API coffer_status coffer_op_item(const coffer_op *op, size_t index, coffer_value *value); /* that item's own status; value may be NULL */
+COFFER_API coffer_status coffer_op_item(const coffer_op *op, size_t index,
+                                        coffer_value *value); /* that item's own status, the op's for one that was not reached; value may be NULL */
 COFFER_API const char *coffer_op_message(const coffer_op *op); /* a sentence for a person; "" where all is well; lives on the op */
 COFFER_API uint64_t coffer_op_deadline_ms(const coffer_op *op); /* UINT64_MAX before the first coffer_op_next */
 

@@ -5,7 +5,8 @@
  *          \-- its own parent does -> RECURSIVE
  *
  * A flight stays findable until its leader has left, so that nobody begins a second load between publishing and storing.
- * A write to the key overtakes the flight: who is in it still gets the value, whoever comes later starts anew, and the leader stores nothing.
+ * A write to the key overtakes the flight: who is in it still gets the value, whoever comes later starts anew, and the leader stores nothing,
+ * or takes back what was on its way to the store when the write came.
  */
 #ifndef COFFER_ENGINE_FLIGHT_H
 #define COFFER_ENGINE_FLIGHT_H
