@@ -1,0 +1,170 @@
+#include "native.h"
+
+/* ---- the table of options ---- */
+
+static void set_text(lua_State *lua, const char *name, const char *text) {
+    lua_pushstring(lua, text);
+    lua_setfield(lua, -2, name);
+}
+
+static void set_bool(lua_State *lua, const char *name, bool value) {
+    lua_pushboolean(lua, value);
+    lua_setfield(lua, -2, name);
+}
+
+/* () -> array of {name, kind, default, environment, help, per_namespace, secret} */
+int coffer__lua_option_table(lua_State *lua) {
+    coffer_option_info info;
+    lua_newtable(lua);
+    for (size_t i = 0; coffer_options_describe(i, &info); i++) {
+        lua_createtable(lua, 0, 7);
+        set_text(lua, "name", info.name);
+        set_text(lua, "kind", info.kind);
+        set_text(lua, "default", info.default_text);
+        set_text(lua, "environment", info.environment);
+        set_text(lua, "help", info.help);
+        set_bool(lua, "per_namespace", info.per_namespace);
+        set_bool(lua, "secret", info.secret);
+        lua_rawseti(lua, -2, (int)i + 1);
+    }
+    return 1;
+}
+
+/* ---- statistics ---- */
+
+static void set_count(lua_State *lua, const char *name, uint64_t count) {
+    coffer__lua_push_count(lua, count);
+    lua_setfield(lua, -2, name);
+}
+
+static void set_number(lua_State *lua, const char *name, double number) {
+    lua_pushnumber(lua, (lua_Number)number);
+    lua_setfield(lua, -2, name);
+}
+
+static void set_latency(lua_State *lua, const coffer_latency *latency) {
+    lua_newtable(lua);
+    for (int i = 0; i < COFFER_OPERATION_COUNT; i++) {
+        const coffer_latency *one = &latency[i];
+        if (one->count == 0) {
+            continue;
+        }
+        lua_createtable(lua, 0, 6);
+        set_count(lua, "count", one->count);
+        set_count(lua, "timed_count", one->timed_count);
+        set_number(lua, "p50_us", one->p50_us);
+        set_number(lua, "p95_us", one->p95_us);
+        set_number(lua, "p99_us", one->p99_us);
+        set_number(lua, "max_us", one->max_us);
+        lua_setfield(lua, -2, coffer_operation_name((coffer_operation)i));
+    }
+    lua_setfield(lua, -2, "latency");
+}
+
+static void set_refusals(lua_State *lua, coffer_namespace *ns) {
+    coffer_refusal refusal;
+    lua_newtable(lua);
+    for (size_t i = 0; coffer_metrics_refusal(ns, i, &refusal); i++) {
+        if (refusal.count > 0) {
+            set_count(lua, coffer_status_name(refusal.status), refusal.count);
+        }
+    }
+    lua_setfield(lua, -2, "refusals");
+}
+
+static void set_store(lua_State *lua, const coffer_store_stats *store) {
+    lua_createtable(lua, 0, 5);
+    set_count(lua, "memory_bytes", store->memory_bytes);
+    set_count(lua, "used_bytes", store->used_bytes);
+    set_count(lua, "entries", store->entries);
+    set_count(lua, "evictions", store->evictions);
+    set_count(lua, "expirations", store->expirations);
+    lua_setfield(lua, -2, "store");
+}
+
+static void set_pool(lua_State *lua, const coffer_metrics *metrics) {
+    lua_createtable(lua, 0, 6);
+    set_count(lua, "open", metrics->connections_open);
+    set_count(lua, "in_use", metrics->connections_in_use);
+    set_count(lua, "made", metrics->connections_made);
+    set_count(lua, "failed", metrics->connections_failed);
+    set_count(lua, "waits", metrics->pool_waits);
+    set_count(lua, "timeouts", metrics->pool_timeouts);
+    lua_setfield(lua, -2, "pool");
+}
+
+static void set_hit_ratio(lua_State *lua, const coffer_counters *counters) {
+    double answered = (double)counters->hits + (double)counters->negative_hits + (double)counters->stale_hits;
+    double reads = answered + (double)counters->misses;
+    set_number(lua, "hit_ratio", reads > 0 ? answered / reads : 0);
+}
+
+/* (handle) -> {hits = 1, ..., latency = {get = {...}}, refusals = {BAD_CRC = 1}, store = {...}, pool = {...}} */
+int coffer__lua_stats(lua_State *lua) {
+    coffer_metrics metrics = {.struct_size = sizeof metrics};
+    const coffer__lua_handle *handle = coffer__lua_handle_of(lua, 1);
+    coffer_status status = handle->is_closed ? COFFER_CLOSED_CACHE : coffer_stats(handle->cache, &metrics);
+    if (status < 0) {
+        return coffer__lua_fail(lua, status, NULL);
+    }
+    lua_newtable(lua);
+#define SET(field, help) set_count(lua, #field, metrics.counters.field);
+    COFFER_COUNTER_MAP(SET)
+#undef SET
+    set_hit_ratio(lua, &metrics.counters);
+    set_latency(lua, metrics.latency);
+    set_refusals(lua, coffer_cache_namespace(handle->cache));
+    set_store(lua, &metrics.store);
+    set_pool(lua, &metrics);
+    return 1;
+}
+
+/* ---- values ---- */
+
+/* (table) -> the same, marked as an array: an empty one is stored as [] */
+int coffer__lua_array(lua_State *lua) {
+    luaL_checktype(lua, 1, LUA_TTABLE);
+    lua_settop(lua, 1);
+    luaL_getmetatable(lua, COFFER__LUA_ARRAY);
+    lua_setmetatable(lua, 1);
+    return 1;
+}
+
+/* A text whose memory a userdata owns: the one that json_text and json_value push. */
+static int text_gc(lua_State *lua) {
+    coffer__lua_text_free(lua_touserdata(lua, 1));
+    return 0;
+}
+
+static coffer__lua_text *text_box(lua_State *lua) {
+    coffer__lua_text *text = lua_newuserdata(lua, sizeof *text);
+    *text = (coffer__lua_text){NULL, 0, 0};
+    lua_createtable(lua, 0, 1);
+    lua_pushcfunction(lua, text_gc);
+    lua_setfield(lua, -2, "__gc");
+    lua_setmetatable(lua, -2);
+    return text;
+}
+
+/* (value) -> what is stored of it as JSON */
+int coffer__lua_json_text(lua_State *lua) {
+    luaL_checkany(lua, 1);
+    coffer__lua_text *text = text_box(lua);
+    coffer__lua_fault fault = coffer__lua_json_encode(lua, 1, text);
+    if (fault.status < 0) {
+        return coffer__lua_fail_fault(lua, fault);
+    }
+    lua_pushlstring(lua, text->data, text->len);
+    coffer__lua_text_free(text);
+    return 1;
+}
+
+/* (text) -> the value */
+int coffer__lua_json_value(lua_State *lua) {
+    coffer_value value = {.format = COFFER_FORMAT_JSON};
+    value.data = coffer__lua_key(lua, 1);
+    coffer__lua_text *scratch = text_box(lua);
+    coffer__lua_fault fault = coffer__lua_push_value(lua, &value, scratch);
+    coffer__lua_text_free(scratch);
+    return fault.status < 0 ? coffer__lua_fail_fault(lua, fault) : 1;
+}
