@@ -339,4 +339,9 @@ void coffer__lua_init(lua_State *lua) {
     add_metatable(lua, OP, op_gc);
     luaL_newmetatable(lua, COFFER__LUA_ARRAY);
     lua_pop(lua, 1);
+    static const char *const SWIGS_OWN[] = {"swig_type", "swig_equals"}; /* which it makes global all the same */
+    for (size_t i = 0; i < sizeof SWIGS_OWN / sizeof SWIGS_OWN[0]; i++) {
+        lua_pushnil(lua);
+        lua_setglobal(lua, SWIGS_OWN[i]);
+    }
 }

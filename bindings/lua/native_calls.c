@@ -1,5 +1,6 @@
 #include "native.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -60,9 +61,7 @@ static void set_number(lua_State *lua, const char *name, double number) {
 /* Unix seconds; not set where they are not known. */
 static void set_time(lua_State *lua, const char *name, uint64_t unix_ms) {
     if (unix_ms != 0) {
-        coffer__lua_push_duration(lua, unix_ms);
-        set_number(lua, name, (double)lua_tonumber(lua, -1) / 1000);
-        lua_remove(lua, -1);
+        set_number(lua, name, unix_ms == COFFER_TTL_FOREVER ? HUGE_VAL : (double)unix_ms / 1000);
     }
 }
 

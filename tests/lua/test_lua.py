@@ -1,0 +1,51 @@
+"""Runs the Lua tests and examples by each Lua, on mem:// and on a redis-server."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from interpreters import INTERPRETERS, MODULES, ROOT, Interpreter, every_interpreter
+
+HERE = Path(__file__).parent
+FENCE = re.compile(r"^```lua\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("script", sorted(HERE.glob("test_*.lua")), ids=lambda path: path.stem)
+@every_interpreter
+def test_a_script(lua: Interpreter, script: Path, url: str) -> None:
+    output = lua.run(script, url)
+    assert re.search(r"^[1-9][0-9]* tests, 0 failed$", output, re.MULTILINE)
+
+
+@pytest.mark.parametrize("script", sorted(ROOT.glob("examples/lua/*.lua")), ids=lambda path: path.name)
+@every_interpreter
+def test_an_example(lua: Interpreter, script: Path, url: str) -> None:
+    assert lua.run(script, url)
+
+
+@every_interpreter
+def test_the_fences_of_the_readme_run(lua: Interpreter, tmp_path: Path, url: str) -> None:
+    fences = FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert fences
+    for code in fences:
+        script = tmp_path / "fence.lua"
+        script.write_text(code.replace("redis://localhost/0", url), encoding="utf-8")
+        lua.run(script)
+
+
+@pytest.mark.parametrize("lua", INTERPRETERS, ids=lambda one: one.name)
+def test_a_module_exports_its_entry_only(lua: Interpreter) -> None:
+    module = MODULES / lua.version / "coffer" / "core.so"
+    if not module.exists():
+        pytest.skip(f"the module for Lua {lua.version} is not built (./dev build)")
+    assert exported(module) == {"luaopen_coffer_core"}
+
+
+def exported(module: Path) -> set[str]:
+    import subprocess
+
+    listed = subprocess.run(["nm", "-D", "--defined-only", str(module)], capture_output=True, text=True, check=True).stdout
+    return {line.split()[-1] for line in listed.splitlines()}
