@@ -228,7 +228,7 @@ static coffer_status unpack(reading *now, coffer_slice body, coffer__packed *pac
             return again;
         }
     }
-    char *raw = scratch->data + scratch->len;
+    char *raw = scratch->len == 0 ? scratch->data : scratch->data + scratch->len; /* NULL for a payload of nothing */
     coffer_status status = coffer__decompress(packed->payload, raw, packed->raw_bytes);
     scratch->len += packed->raw_bytes;
     entry->payload = coffer_slice_of(raw, packed->raw_bytes);
