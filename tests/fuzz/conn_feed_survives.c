@@ -273,7 +273,7 @@ static void load(slot *one, uint8_t how) {
 static bool exchange(one_conn *c) {
     bool more = c->conn != NULL && coffer_conn_output(c->conn).len > 0;
     write_out(c, SIZE_MAX);
-    more = more || c->server.count > 0 || c->server.answers.len > 0;
+    more = more || c->server.count > 0 || c->server.received.len > 0 || c->server.answers.len > 0;
     answer(c, ANSWER_RIGHT);
     feed_answers(c, SIZE_MAX);
     return more && c->conn != NULL;
