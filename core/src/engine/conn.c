@@ -189,7 +189,8 @@ void coffer__conn_greeted(coffer_conn *conn) {
 }
 
 coffer_slice coffer_conn_output(const coffer_conn *conn) {
-    return coffer_slice_of(conn->out.data + conn->out_taken, conn->out.len - conn->out_taken);
+    size_t len = conn->out.len - conn->out_taken;
+    return coffer_slice_of(len == 0 ? NULL : conn->out.data + conn->out_taken, len);
 }
 
 void coffer_conn_sent(coffer_conn *conn, size_t sent_bytes) {

@@ -60,7 +60,7 @@ static bool keep_keys(many_state *state, const coffer_slice *keys, size_t count)
     size_t offset = 0;
     for (size_t i = 0; i < count; i++) {
         size_t len = given_key(keys, state->items, i).len;
-        state->keys[i] = coffer_slice_of(state->key_bytes.data + offset, len);
+        state->keys[i] = coffer_slice_of(len == 0 ? NULL : state->key_bytes.data + offset, len);
         offset += len;
     }
     return true;
