@@ -1,12 +1,14 @@
 -- The cache from Lua: values, namespaces, loading, statistics.
 --
--- ./dev run lua5.4 examples/lua/quickstart.lua [URL]     mem:// unless a server is named: redis://localhost; or luajit
+-- ./dev run lua5.4 examples/lua/quickstart.lua [URL]     mem:// unless a server is named:
+-- redis://localhost; or luajit
 
 local coffer = require "coffer"
 
 local cache = assert(coffer.open(arg[1] or "mem://", {prefix = "example", ttl = "10m"}))
 
--- Values come back as what they were: strings of any bytes, numbers, booleans, tables that JSON can say.
+-- Values come back as what they were: strings of any bytes, numbers, booleans, tables that JSON can
+-- say.
 assert(cache:set("greeting", "hello"))
 assert(cache:set("config", {retries = 3, hosts = {"a", "b"}}, "1h"))
 print(cache:get("greeting"), cache:get("config").hosts[2])

@@ -9,17 +9,21 @@
 --
 --     value, nil, "remote"         "near" (this process), "remote", "loaded" or "stale"
 --     nil, nil                     a miss; with "negative" behind it: known to be absent
---     nil, message, code           an error; codes are the names of coffer's statuses: "TIMEOUT", "CONNECT", "KEY_INVALID", ...
+--     nil, message, code           an error, a code like "TIMEOUT", "KEY_INVALID", ...
 --
--- What can happen at run time is never raised. Misuse (an argument of a wrong type, an unknown option of a call) is, at the caller.
+-- What can happen at run time is never raised. Misuse (an argument of a wrong type, an unknown
+-- option of a call) is, at the caller.
 --
--- Values are strings (any bytes), numbers, booleans, coffer.null, and tables of these that JSON can say. Strings that are UTF-8 are str in
--- Python, others bytes. Integers keep their value or are refused: 64 bits in Lua 5.4, up to 2^53 in LuaJIT. Tables are arrays (keys 1 to n)
--- or objects (string keys); an empty one is an object unless coffer.array made it; what was read as an array is stored as one again.
+-- Values are strings (any bytes), numbers, booleans, coffer.null, and tables of these that JSON can
+-- say. Strings that are UTF-8 are str in Python, others bytes. Integers keep their value or are
+-- refused: 64 bits in Lua 5.4, up to 2^53 in LuaJIT. Tables are arrays (keys 1 to n) or objects
+-- (string keys); an empty one is an object unless coffer.array made it; what was read as an array
+-- is stored as one again.
 --
 -- Keys are strings. Times are seconds, or text: "250ms", "30m", and for TTLs "short" or "forever".
 --
--- Calls block the thread that makes them. Inside an nginx request they are refused, except with mem://, which waits for nobody.
+-- Calls block the thread that makes them. Inside an nginx request they are refused, except with
+-- mem://, which waits for nobody.
 
 local arguments = require "coffer.arguments"
 local core = require "coffer.core"
@@ -28,7 +32,8 @@ local type, error, setmetatable, getmetatable = type, error, setmetatable, getme
 local pairs, ipairs, huge = pairs, ipairs, math.huge
 local co_create, co_resume, co_status = coroutine.create, coroutine.resume, coroutine.status
 
-local check_key, check_value, check_keys = arguments.check_key, arguments.check_value, arguments.check_keys
+local check_key, check_keys = arguments.check_key, arguments.check_keys
+local check_value = arguments.check_value
 local check_read, check_write = arguments.check_read, arguments.check_write
 local timeout_ms, times_of = arguments.timeout_ms, arguments.times_of
 
@@ -37,7 +42,10 @@ local OK = core.COFFER_OK
 local coffer = {version = core.coffer_version()}
 
 --- What is known not to exist: `set` stores it, a loader may return it.
-coffer.ABSENT = setmetatable({}, {__tostring = function() return "coffer.ABSENT" end, __metatable = false})
+coffer.ABSENT = setmetatable({}, {
+    __tostring = function() return "coffer.ABSENT" end,
+    __metatable = false,
+})
 
 --- JSON's null, the same as cjson.null and ngx.null.
 coffer.null = core.json_value("[null]")[1]
@@ -86,8 +94,9 @@ end
 
 --- Opens a cache: mem://, redis://user:password@host:port/db, valkey://..., unix:///path?db=0.
 --
--- opts: prefix, namespace, ttl and every other option by its name (coffer.options() lists them). With from_environment = true
--- COFFER_<OPTION> and the usual names (REDIS_URL, ...) are read first. No connection is made before the first call that needs one.
+-- opts: prefix, namespace, ttl and every other option by its name (coffer.options() lists them).
+-- With from_environment = true COFFER_<OPTION> and the usual names (REDIS_URL, ...) are read first.
+-- No connection is made before the first call that needs one.
 function coffer.open(url, opts)
     if url ~= nil and type(url) ~= "string" then
         error("coffer: a URL is a string, not " .. type(url), 2)
@@ -119,7 +128,8 @@ function coffer.open(url, opts)
     return wrap(handle)
 end
 
---- Another namespace of the same server or memory: shares connections and store; other options are as here unless given.
+--- Another namespace of the same server or memory: shares connections and store; other options are
+-- as here unless given.
 function Cache:namespace(name, opts)
     if getmetatable(self) ~= Cache then
         error("coffer: not a cache; methods are called with a colon", 2)
@@ -145,7 +155,8 @@ function Cache:namespace(name, opts)
     return child
 end
 
---- Closes the cache and the namespaces made from it. Twice is harmless; all else answers CLOSED_CACHE afterwards.
+--- Closes the cache and the namespaces made from it. Twice is harmless; all else answers
+-- CLOSED_CACHE afterwards.
 function Cache:close()
     for child in pairs(self._children) do
         child:close()
@@ -165,7 +176,8 @@ function Cache:__tostring()
     if self:closed() then
         return "coffer.Cache (closed)"
     end
-    return ("coffer.Cache (prefix=%s namespace=%s)"):format(self:option("prefix"), self:option("namespace"))
+    local prefix, namespace = self:option("prefix"), self:option("namespace")
+    return ("coffer.Cache (prefix=%s namespace=%s)"):format(prefix, namespace)
 end
 
 --- What an option is, as text; secrets are "***".
@@ -202,8 +214,9 @@ function Cache:get(key, opts)
     return core.get(handle, key, opts.stale, limit)
 end
 
---- The value with all that is known about it: {value, source, entry_id, created, fresh, expires, load_cost, format}. Times are unix
--- seconds by the server's clock. A remembered absence is an entry whose value is coffer.ABSENT.
+--- The value with all that is known about it: {value, source, entry_id, created, fresh, expires,
+-- load_cost, format}. Times are unix seconds by the server's clock. A remembered absence is an
+-- entry whose value is coffer.ABSENT.
 function Cache:get_entry(key, opts)
     local handle = handle_of(self)
     check_key(key)
@@ -223,7 +236,8 @@ function Cache:get_entry(key, opts)
     return entry, nil, entry.source
 end
 
---- Stores a value, or with coffer.ABSENT that there is none. opts: {ttl =, timeout =}, or the TTL alone. True.
+--- Stores a value, or with coffer.ABSENT that there is none. opts: {ttl =, timeout =}, or the TTL
+-- alone. True.
 function Cache:set(key, value, opts)
     local handle = handle_of(self)
     check_key(key)
@@ -239,7 +253,8 @@ function Cache:set(key, value, opts)
     return core.set(handle, key, value, lifetime, limit)
 end
 
--- Runs an op that a generated function made: whether its status is OK; the number it answered; or nil, message, code.
+-- Runs an op that a generated function made: whether its status is OK; the number it answered; or
+-- nil, message, code.
 local function run(op, err, code)
     if not op then
         return nil, err, code
@@ -309,11 +324,12 @@ Cache.add = on_condition(core.coffer_op_add)
 --- (key, value, opts) Stores a value where the key has one. Whether it was stored.
 Cache.replace = on_condition(core.coffer_op_replace)
 
---- Stores a value where the key still holds the entry that get_entry gave this id for. Whether it was stored.
+--- Stores a value where the key still holds the entry that get_entry gave this id for. Whether it
+-- was stored.
 function Cache:compare_and_set(key, entry_id, value, opts)
     local handle = handle_of(self)
     check_key(key)
-    if type(entry_id) ~= "string" or not entry_id:find("^%x+$") or #entry_id ~= 16 or entry_id:find("%u") then
+    if type(entry_id) ~= "string" or #entry_id ~= 16 or entry_id:find("[^0-9a-f]") then
         error("coffer: an entry id is the entry_id of an entry", 2)
     end
     check_value(value)
@@ -367,8 +383,9 @@ end
 
 -- ---- counters: apart from values; `get` of the same key does not see them ----
 
---- Adds to a counter (1 where nothing is said), which is made with 0 where there is none, and answers it. Its TTL starts when it is made.
--- Never sent twice: MAYBE_APPLIED where the answer was lost.
+--- Adds to a counter (1 where nothing is said), which is made with 0 where there is none, and
+-- answers it. Its TTL starts when it is made. Never sent twice: MAYBE_APPLIED where the answer was
+-- lost.
 function Cache:increment(key, delta, opts)
     local handle = handle_of(self)
     check_key(key)
@@ -444,10 +461,12 @@ end
 
 -- ---- loading ----
 
--- The loads whose loaders are running, the innermost last. Empty between calls: a loader cannot yield, so that they end in order.
+-- The loads whose loaders are running, the innermost last. Empty between calls: a loader cannot
+-- yield, so that they end in order.
 local running = {}
 
--- Runs the loader in a coroutine of its own, which is what finds a yield. Its value; or nil and what it failed with.
+-- Runs the loader in a coroutine of its own, which is what finds a yield. Its value; or nil and
+-- what it failed with.
 local function run_loader(load, loader, key)
     local thread = co_create(loader)
     local depth = #running + 1
@@ -466,7 +485,8 @@ local function run_loader(load, loader, key)
     return value
 end
 
--- Runs the loader and tells the core: value, err, source; and the load again where its loader has to run once more.
+-- Runs the loader and tells the core: value, err, source; and the load again where its loader has
+-- to run once more.
 local function load_once(load, loader, key, lifetime)
     local value, fault = run_loader(load, loader, key)
     if fault ~= nil then
@@ -484,10 +504,12 @@ end
 
 --- The value, or what loader(key) returns, stored for the next.
 --
--- A loader that returns nil (or coffer.ABSENT) has found that there is no value: that is remembered for the option negative_ttl, and answered
--- as nil, nil, "negative". One that returns nil and an error, or raises, has failed: nil, its error as it was, "LOAD_FAILED"; unless a stale
--- value may be served (option stale_ttl). A loaded value is not stored where the key was written or deleted meanwhile. The loader may use
--- the cache, but not load its own key (LOAD_RECURSIVE), and it may not yield. The deadline does not count the loader's own time.
+-- A loader that returns nil (or coffer.ABSENT) has found that there is no value: that is remembered
+-- for the option negative_ttl, and answered as nil, nil, "negative". One that returns nil and an
+-- error, or raises, has failed: nil, its error as it was, "LOAD_FAILED"; unless a stale value may
+-- be served (option stale_ttl). A loaded value is not stored where the key was written or deleted
+-- meanwhile. The loader may use the cache, but not load its own key (LOAD_RECURSIVE), and it may
+-- not yield. The deadline does not count the loader's own time.
 function Cache:get_or_load(key, loader, opts)
     local handle = handle_of(self)
     check_key(key)
@@ -508,7 +530,8 @@ end
 
 -- ---- the rest ----
 
---- Joins parts with colons so that different parts never give the same key: coffer.key("a", "b:c") is "a:b%3Ac".
+--- Joins parts with colons so that different parts never give the same key: coffer.key("a", "b:c")
+-- is "a:b%3Ac".
 function coffer.key(...)
     return (arguments.join(...))
 end
@@ -528,7 +551,8 @@ function Cache:ping(opts)
     return run(core.coffer_op_ping(handle, limit))
 end
 
---- What this namespace has done since it was opened: hits, misses, hit_ratio, ... and the tables latency, refusals, store and pool.
+--- What this namespace has done since it was opened: hits, misses, hit_ratio, ... and the tables
+-- latency, refusals, store and pool.
 function Cache:stats()
     return core.stats(self._handle)
 end
@@ -541,7 +565,8 @@ function coffer.array(items)
     return core.array(items or {})
 end
 
---- Every option there is: an array of {name, kind, default, environment, help, per_namespace, secret}.
+--- Every option there is: an array of {name, kind, default, environment, help, per_namespace,
+-- secret}.
 function coffer.options()
     return core.option_table()
 end

@@ -1,4 +1,5 @@
---- What goes in: what is misuse is raised at the caller of the method that asked (level 3); what may come from data is answered.
+--- What goes in: what is misuse is raised at the caller of the method that asked (level 3); what
+-- may come from data is answered.
 
 local core = require "coffer.core"
 
@@ -21,8 +22,9 @@ end
 
 function arguments.check_value(value)
     if not STORABLE[type(value)] and value ~= null then
-        local hint = value == nil and " (delete the key, or store coffer.null or coffer.ABSENT)" or ""
-        error("coffer: a value is a string, number, boolean, table or coffer.null, not " .. type(value) .. hint, 3)
+        local allowed = "a string, number, boolean, table or coffer.null"
+        local hint = value == nil and " (to store that there is none: coffer.ABSENT)" or ""
+        error("coffer: a value is " .. allowed .. ", not " .. type(value) .. hint, 3)
     end
 end
 
@@ -132,7 +134,7 @@ local function option_text(name, value)
         return tostring(value)
     end
     if kind ~= "number" then
-        error("coffer: option " .. tostring(name) .. " is a string, number or boolean, not " .. kind, 4)
+        error("coffer: option " .. name .. " is a string, number or boolean, not " .. kind, 4)
     end
     if value == floor(value) and value > -2 ^ 53 and value < 2 ^ 53 then
         return ("%.0f"):format(value)
