@@ -226,13 +226,23 @@ static void call_replied(coffer_conn *conn, coffer_call *call) {
     name_waiter(conn, waiter);
 }
 
+/* One too many before it: from here on everybody would get another's reply. But an error before anything was sent is why a server hung up at once. */
+static void fail_unsent(coffer_conn *conn) {
+    if (conn->sent_bytes == 0 && conn->reply.nodes[0].type == COFFER__REPLY_ERROR) {
+        coffer_slice said = coffer__reply_text(&conn->reply, 0);
+        coffer__handshake_fail(conn, coffer__word_status(said), said);
+    } else {
+        coffer_conn_fail(conn, COFFER_PROTO, "a reply came before its command was sent");
+    }
+}
+
 static coffer_status take_reply(coffer_conn *conn) {
     if (conn->due_count == 0) {
         coffer_conn_fail(conn, COFFER_PROTO, "a reply came that nobody had asked for");
         return conn->status;
     }
-    if (due_at(conn, 0)->begins_at >= conn->sent_bytes) { /* one too many before it: from here on everybody would get another's reply */
-        coffer_conn_fail(conn, COFFER_PROTO, "a reply came before its command was sent");
+    if (due_at(conn, 0)->begins_at >= conn->sent_bytes) {
+        fail_unsent(conn);
         return conn->status;
     }
     coffer__due due = due_pop(conn);

@@ -57,6 +57,8 @@ struct coffer_conn {
 /* handshake.c: writes the first output; takes a reply; */
 bool coffer__handshake_begin(coffer_conn *conn);
 void coffer__handshake_replied(coffer_conn *conn, coffer__due_kind kind, const coffer__reply *reply);
+/* The conn fails, with as much of the server's words as may be shown. */
+void coffer__handshake_fail(coffer_conn *conn, coffer_status status, coffer_slice text);
 
 /* conn.c, for the handshake: a command into the output with its place in the row. False where memory is short. */
 bool coffer__conn_command(coffer_conn *conn, coffer__due_kind kind, const coffer_slice *arguments, size_t count);

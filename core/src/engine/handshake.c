@@ -93,7 +93,7 @@ static bool begins_with(coffer_slice text, const char *start) {
 }
 
 /* What the server said goes into messages, but not where it repeats the password, nor its control bytes. */
-static void fail_with(coffer_conn *conn, coffer_status status, coffer_slice text) {
+void coffer__handshake_fail(coffer_conn *conn, coffer_status status, coffer_slice text) {
     char said[200] = "";
     bool tells = coffer__words_tell(text, coffer_slice_text(coffer_client_options(conn->client)->password));
     coffer_slice kept = coffer__words_kept(text, NULL, 0);
@@ -111,7 +111,7 @@ static void hello_refused(coffer_conn *conn, coffer_slice text) {
         fall_back(conn);
         return;
     }
-    fail_with(conn, status, text);
+    coffer__handshake_fail(conn, status, text);
 }
 
 /* TIME answers [seconds, microseconds] as text. The moment it speaks of is taken to be the middle of the round trip. */
@@ -142,11 +142,11 @@ void coffer__handshake_replied(coffer_conn *conn, coffer__due_kind kind, const c
     if (kind == COFFER__DUE_HELLO && refused) {
         hello_refused(conn, text);
     } else if ((kind == COFFER__DUE_AUTH || kind == COFFER__DUE_SELECT) && refused) {
-        fail_with(conn, kind == COFFER__DUE_AUTH ? COFFER_AUTH : coffer__word_status(text), text);
+        coffer__handshake_fail(conn, kind == COFFER__DUE_AUTH ? COFFER_AUTH : coffer__word_status(text), text);
     } else if (kind == COFFER__DUE_TIME && !refused) {
         learn_time(conn, reply);
     } else if (kind == COFFER__DUE_TIME && coffer__word_status(text) == COFFER_AUTH) {
-        fail_with(conn, COFFER_AUTH, text); /* an old server that wants a password and was given none */
+        coffer__handshake_fail(conn, COFFER_AUTH, text); /* an old server that wants a password and was given none */
     }
     if (conn->state == COFFER__CONN_GREETING && conn->greetings_due == 0) {
         coffer__conn_greeted(conn);

@@ -32,6 +32,22 @@ static void test_the_same_on_a_conn_that_was_idle(void **state) {
     close_world(&w);
 }
 
+/* On a unix socket the first write fails where the server has hung up already, and what it said is there to be read. */
+static void test_parting_words_are_told_though_the_greeting_never_left(void **state) {
+    (void)state;
+    world w;
+    open_world(&w);
+    assert_true(feed(&w, "-ERR max number of clients reached\r\n") < 0);
+    assert_non_null(strstr(coffer_conn_message(w.conn), "max number of clients"));
+    close_world(&w);
+    open_world(&w);
+    assert_int_equal(feed(&w, "-NOPERM there is nothing yet to fall back from\r\n"), COFFER_NOPERM);
+    close_world(&w);
+    open_world(&w);
+    assert_int_equal(feed(&w, "+OK\r\n"), COFFER_PROTO);
+    close_world(&w);
+}
+
 static void test_a_call_given_up_at_the_deadline_is_never_sent(void **state) {
     (void)state;
     world w;
@@ -70,6 +86,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_reply_that_precedes_its_command_fails_the_conn),
         cmocka_unit_test(test_the_same_on_a_conn_that_was_idle),
+        cmocka_unit_test(test_parting_words_are_told_though_the_greeting_never_left),
         cmocka_unit_test(test_a_call_given_up_at_the_deadline_is_never_sent),
         cmocka_unit_test(test_deadlines_end_where_time_does),
     };
