@@ -194,7 +194,7 @@ static void let_go(slot *one) {
 static void begin(slot *one, uint8_t what) {
     coffer_waiter *waiter;
     let_go(one);
-    one->kind = (what & 0x7F) % KINDS;
+    one->kind = (what & 0x7Fu) % (unsigned)KINDS;
     if (one->kind == GET_OR_LOAD) {
         snprintf(one->key, sizeof one->key, "shared%u", the.serial++ % SHARED_KEYS);
     } else {
