@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,16 @@ def test_the_fences_of_the_readme_run(lua: Interpreter, tmp_path: Path, url: str
         lua.run(script)
 
 
+def test_a_state_whose_memory_runs_out_loses_nothing(url: str) -> None:
+    program = MODULES / "5.4" / "starved"
+    if not program.exists():
+        pytest.skip("the tests are not built (./dev build)")
+    environment = {name: value for name, value in INTERPRETERS[0].environment().items() if name != "LD_PRELOAD"}
+    command = [str(program), "starved.lua", url]
+    done = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("lua", INTERPRETERS, ids=lambda one: one.name)
 def test_a_module_exports_its_entry_only(lua: Interpreter) -> None:
     module = MODULES / lua.version / "coffer" / "core.so"
@@ -45,7 +56,5 @@ def test_a_module_exports_its_entry_only(lua: Interpreter) -> None:
 
 
 def exported(module: Path) -> set[str]:
-    import subprocess
-
     listed = subprocess.run(["nm", "-D", "--defined-only", str(module)], capture_output=True, text=True, check=True).stdout
     return {line.split()[-1] for line in listed.splitlines()}

@@ -461,18 +461,19 @@ end
 
 -- ---- loading ----
 
--- The loads whose loaders are running, the innermost last. Empty between calls: a loader cannot
--- yield, so that they end in order.
-local running = {}
+-- The load whose loader is running, the innermost one. A loader cannot yield, so that loads end in
+-- the reverse order of their beginning, each of which puts back what was there before. Weak: should
+-- want of memory keep one from doing so, its load is collected, and so ended, all the same.
+local running = setmetatable({false}, {__mode = "v"})
 
 -- Runs the loader in a coroutine of its own, which is what finds a yield. Its value; or nil and
 -- what it failed with.
 local function run_loader(load, loader, key)
     local thread = co_create(loader)
-    local depth = #running + 1
-    running[depth] = load
+    local outer = running[1]
+    running[1] = load
     local is_done, value, fault = co_resume(thread, key)
-    running[depth] = nil
+    running[1] = outer
     if not is_done then
         return nil, value == nil and "the loader raised nil" or value
     end
@@ -521,7 +522,7 @@ function Cache:get_or_load(key, loader, opts)
     if not lifetime then
         return nil, limit, code
     end
-    local value, err, source, load = core.load_begin(handle, key, running[#running], limit)
+    local value, err, source, load = core.load_begin(handle, key, running[1] or nil, limit)
     while load do
         value, err, source, load = load_once(load, loader, key, lifetime)
     end
