@@ -135,6 +135,33 @@ test("a cache that its loader closes comes to its end", function()
     fails("CLOSED_CACHE", cache:get("k"))
 end)
 
+test("a cached function runs once for the same arguments", function(cache)
+    local runs = {}
+    local user = cache:cached("user", function(id, part)
+        runs[#runs + 1] = id
+        if id == "nobody" then
+            return nil
+        elseif id == "down" then
+            return nil, "the database is down"
+        end
+        return {id = id, part = part}
+    end, "10m")
+    equal(user(42, "a:b"), {id = 42, part = "a:b"})
+    equal(user(42, "a:b"), {id = 42, part = "a:b"})
+    equal(runs, {42})
+    equal(user.key(42, "a:b"), "user:42:a%3Ab")
+    equal(user.refresh(42, "a:b"), {id = 42, part = "a:b"})
+    equal(user.invalidate(42, "a:b"), true)
+    equal(user.invalidate(42, "a:b"), false)
+    equal(select(3, user.refresh("nobody")), "negative")
+    equal(select(3, user("nobody")), "negative")
+    fails("LOAD_FAILED", user("down"))
+    fails("LOAD_FAILED", user.refresh("down"))
+    equal(#runs, 5)
+    check.raises("a part of a key", function() local _ = user({}) end)
+    check.raises("what is cached is a function", function() local _ = cache:cached("x", 1) end)
+end)
+
 test("a namespace's loads are its own", function(cache)
     local other = assert(cache:namespace("other"))
     equal(cache:get_or_load("k", function(key)

@@ -26,6 +26,7 @@
 -- mem://, which waits for nobody.
 
 local arguments = require "coffer.arguments"
+local cached = require "coffer.cached"
 local core = require "coffer.core"
 
 local type, error, setmetatable, getmetatable = type, error, setmetatable, getmetatable
@@ -527,6 +528,12 @@ function Cache:get_or_load(key, loader, opts)
         value, err, source, load = load_once(load, loader, key, lifetime)
     end
     return value, err, source
+end
+
+--- A function that answers as `call` does and remembers it: see coffer/cached.lua.
+function Cache:cached(name, call, opts)
+    local wrapped = cached(ABSENT, self, name, call, opts)
+    return wrapped
 end
 
 -- ---- the rest ----
