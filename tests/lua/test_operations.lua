@@ -188,7 +188,9 @@ test("statistics count", function(cache)
     if is_local then
         equal(stats.store.entries, 1)
     end
-    equal(cache:ping(), true)
+    equal({cache:ping()}, {true})
+    equal({cache:exists("k")}, {true})
+    equal({cache:touch("nothing")}, {false})
 end)
 
 check.run()

@@ -254,9 +254,9 @@ function Cache:set(key, value, opts)
     return core.set(handle, key, value, lifetime, limit)
 end
 
--- Runs an op that a generated function made: whether its status is OK; the number it answered; or
--- nil, message, code.
-local function run(op, err, code)
+-- Runs an op that a generated function made: whether its status is OK, and the number it answered;
+-- or nil, message, code.
+local function finish(op, err, code)
     if not op then
         return nil, err, code
     end
@@ -264,14 +264,23 @@ local function run(op, err, code)
     if not status then
         return nil, number, name
     end
-    return status == OK, nil, nil, number
+    return status == OK, number
+end
+
+-- Whether the status is OK.
+local function run(...)
+    local is_ok, err, code = finish(...)
+    if is_ok == nil then
+        return nil, err, code
+    end
+    return is_ok
 end
 
 -- The number alone; nil where the status is not OK.
-local function run_number(op, err, code)
-    local is_ok, fault, name, number = run(op, err, code)
-    if fault then
-        return nil, fault, name
+local function run_number(...)
+    local is_ok, number, code = finish(...)
+    if is_ok == nil then
+        return nil, number, code
     end
     if is_ok and number == nil then
         return nil, "the number is too large for this Lua to keep exactly", "UNSUPPORTED"
@@ -290,8 +299,8 @@ local function stored(value)
     return value
 end
 
--- A method that has a key, and an answer made by `finish`.
-local function on_key(begin, finish)
+-- A method that has a key, and an answer made by `answer`.
+local function on_key(begin, answer)
     return function(self, key, opts)
         local handle = handle_of(self)
         check_key(key)
@@ -300,7 +309,7 @@ local function on_key(begin, finish)
         if not limit then
             return nil, err, code
         end
-        return finish(begin(handle, key, limit))
+        return answer(begin(handle, key, limit))
     end
 end
 
