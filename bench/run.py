@@ -53,7 +53,7 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self.folder]
-        self.process = subprocess.Popen([*pin(0), "redis-server", *options], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen([*pin(SERVER_CORE), "redis-server", *options], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 10
         while not self.is_up():
             if time.monotonic() > deadline:
@@ -75,10 +75,18 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+SERVER_CORE, CLIENT_CORE = 0, 1
+
+
 def pin(core: int) -> list[str]:
     """The words that pin a command to a core, where there are at least two and taskset is there."""
     usable = len(os.sched_getaffinity(0))
     return ["taskset", "-c", str(core)] if usable > 1 and shutil.which("taskset") else []
+
+
+def client_core(settings: argparse.Namespace) -> int:
+    """The second core, or the server's."""
+    return SERVER_CORE if settings.one_core else CLIENT_CORE
 
 
 def peer_python() -> str:
@@ -94,7 +102,7 @@ def peer_python() -> str:
     return str(python)
 
 
-def run_once(way: str, port: int, count: int) -> dict[str, float]:
+def run_once(way: str, port: int, count: int, core: int) -> dict[str, float]:
     """One round of one way, in a process of its own. Names: c/rawget, python/redis-py."""
     language, mode = way.split("/")
     environment = dict(os.environ)
@@ -103,7 +111,7 @@ def run_once(way: str, port: int, count: int) -> dict[str, float]:
     else:
         python = sys.executable if mode.startswith("coffer") else peer_python()
         command = [python, str(ROOT / "bench/python_get.py"), mode, str(port), str(count)]
-    done = subprocess.run([*pin(1), *command], capture_output=True, text=True, env=environment, timeout=300)
+    done = subprocess.run([*pin(core), *command], capture_output=True, text=True, env=environment, timeout=300)
     if done.returncode != 0:
         raise RuntimeError(f"{way}: {done.stderr.strip().splitlines()[-1:] or 'failed'}")
     figures: dict[str, float] = json.loads(done.stdout)
@@ -117,7 +125,7 @@ def compare(
     ratios, times = [], {ours: [], peer: []}
     for _ in range(settings.rounds):
         for way in (ours, peer):
-            times[way].append(run_once(way, port, settings.count)["p50_ns"])
+            times[way].append(run_once(way, port, settings.count, client_core(settings))["p50_ns"])
         ratio = times[ours][-1] / times[peer][-1]
         ratios.append(1 / ratio if larger_is_better else ratio)
     median = statistics.median(ratios)
@@ -142,7 +150,7 @@ def count_row(settings: argparse.Namespace, port: int) -> Row:
     """T2: what one more GET costs, the difference of a long and a short run."""
     short, long = 200, 2200
     ours, peer = ((instructions(mode, port, long) - instructions(mode, port, short)) / (long - short) for mode in ("coffer", "hiredis"))
-    allocations = run_once("c/coffer", port, 2000)["allocations"]
+    allocations = run_once("c/coffer", port, 2000, client_core(settings))["allocations"]
     what = f"user instructions a GET ({allocations:.1f} allocations of ours)"
     return Row("T2", what, "c/coffer", "c/hiredis", "<= 1500", ours, ours, ours, ours, peer, ours <= 1500)
 
@@ -193,6 +201,7 @@ def main() -> int:
     parser.add_argument("rows", nargs="*", default=known, metavar="ROW", help=f"which rows: {' '.join(known)}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=20000, help="GETs a round")
+    parser.add_argument("--one-core", action="store_true", help="server and client on one core: no wake-up of another is measured")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     settings = parser.parse_args()
     for name in settings.rows:
