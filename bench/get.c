@@ -1,9 +1,10 @@
-/* One GET at a time, three ways: `bench_get MODE PORT COUNT`.
+/* A GET at a time, or 100: `bench_get MODE PORT COUNT`.
  *
  *   rawget   a prebuilt request, send and recv on a blocking socket until the reply is whole: the floor
  *   hiredis  redisCommandArgv
  *   coffer   coffer_get in a raw namespace: bytes in, bytes out
  *   coffer-envelope   the same with envelopes (checksum, entry id, freshness)
+ *   hiredis-pipeline, hiredis-mget, coffer-many   100 keys at once: 100 GETs pipelined, one MGET, coffer_get_many
  *
  * Prints one line of JSON: percentiles of a GET in nanoseconds, and, for coffer, allocations a GET.
  */
@@ -20,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { VALUE_BYTES = 100, WARM_UP = 500 };
+enum { VALUE_BYTES = 100, WARM_UP = 500, MANY = 100 };
 
 static const char request[] = "*2\r\n$3\r\nGET\r\n$13\r\nbench:_:key:1\r\n";
 
@@ -132,6 +133,79 @@ static size_t get_coffer(void) {
     return len;
 }
 
+/* ---- 100 keys at once: bench:_:key:0 and so on ---- */
+
+static char many_texts[MANY][32];
+static const char *many_words[MANY + 1];
+static size_t many_lengths[MANY + 1];
+static coffer_slice many_keys[MANY];
+
+static void name_keys(const char *start) {
+    many_words[0] = "MGET";
+    many_lengths[0] = 4;
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(many_texts[i], sizeof many_texts[i], "%s%zu", start, i);
+        many_words[i + 1] = many_texts[i];
+        many_lengths[i + 1] = strlen(many_texts[i]);
+        many_keys[i] = coffer_slice_text(many_texts[i]);
+    }
+}
+
+static void open_hiredis_many(unsigned short port) {
+    name_keys("bench:_:key:");
+    open_hiredis(port);
+}
+
+static void open_coffer_many(unsigned short port) {
+    name_keys("key:");
+    open_coffer(port);
+}
+
+static size_t get_hiredis_pipeline(void) {
+    size_t len = 0;
+    for (size_t i = 0; i < MANY; i++) {
+        const char *words[] = {"GET", many_words[i + 1]};
+        const size_t lengths[] = {3, many_lengths[i + 1]};
+        redisAppendCommandArgv(context, 2, words, lengths);
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        redisReply *reply;
+        if (redisGetReply(context, (void **)&reply) != REDIS_OK || reply->type != REDIS_REPLY_STRING) {
+            die("hiredis got no value");
+        }
+        len += (size_t)reply->len;
+        freeReplyObject(reply);
+    }
+    return len / MANY;
+}
+
+static size_t get_hiredis_mget(void) {
+    size_t len = 0;
+    redisReply *reply = (redisReply *)redisCommandArgv(context, MANY + 1, many_words, many_lengths);
+    if (reply == NULL || reply->elements != MANY) {
+        die("hiredis got no values");
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        len += (size_t)reply->element[i]->len;
+    }
+    freeReplyObject(reply);
+    return len / MANY;
+}
+
+static size_t get_coffer_many(void) {
+    static coffer_value values[MANY];
+    static coffer_status statuses[MANY];
+    size_t len = 0;
+    if (coffer_get_many(cache, many_keys, MANY, NULL, values, statuses, NULL) != COFFER_OK) {
+        die("coffer got no values");
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        len += values[i].data.len;
+    }
+    coffer_values_clear(values, MANY);
+    return len / MANY;
+}
+
 static const struct {
     const char *name;
     void (*open)(unsigned short port);
@@ -141,6 +215,9 @@ static const struct {
     {"hiredis", open_hiredis, get_hiredis},
     {"coffer", open_coffer, get_coffer},
     {"coffer-envelope", open_envelope, get_coffer},
+    {"hiredis-pipeline", open_hiredis_many, get_hiredis_pipeline},
+    {"hiredis-mget", open_hiredis_many, get_hiredis_mget},
+    {"coffer-many", open_coffer_many, get_coffer_many},
 };
 
 static int by_time(const void *a, const void *b) {
@@ -172,7 +249,7 @@ static void measure(size_t (*get)(void), size_t count) {
 
 int main(int argc, char **argv) {
     if (argc != 4) {
-        die("usage: bench_get rawget|hiredis|coffer|coffer-envelope PORT COUNT");
+        die("usage: bench_get MODE PORT COUNT (the modes are told at the top of bench/get.c)");
     }
     size_t count = strtoul(argv[3], NULL, 10);
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {

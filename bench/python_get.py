@@ -1,4 +1,4 @@
-"""One GET at a time from Python: `python_get.py MODE PORT COUNT`, MODE being coffer, redis-py or valkey-glide.
+"""A GET at a time from Python, or 100 keys at once: `python_get.py MODE PORT COUNT`, MODE being one of WAYS.
 
 Prints one line of JSON with percentiles of a GET in nanoseconds. Every client reads the same 100 bytes.
 """
@@ -14,6 +14,7 @@ from collections.abc import Callable
 KEY = "bench:_:key:1"
 VALUE_BYTES = 100
 WARM_UP = 500
+MANY = 100
 
 
 def open_coffer(port: int) -> Callable[[], object]:
@@ -48,7 +49,64 @@ def open_glide(port: int) -> Callable[[], object]:
     return lambda: client.get(KEY)
 
 
+def many_keys(start: str) -> list[str]:
+    return [f"{start}{number}" for number in range(MANY)]
+
+
+def checked(found: int) -> bytes:
+    """What the measuring loop wants to see of a way that takes 100 keys."""
+    return b"x" * VALUE_BYTES if found == MANY else b""
+
+
+def open_coffer_get_many(port: int) -> Callable[[], object]:
+    import coffer
+
+    cache = coffer.Cache(f"redis://127.0.0.1:{port}/0", prefix="bench", raw=True)
+    keys = many_keys("key:")
+    return lambda: checked(len(cache.get_many(keys)))
+
+
+def open_redis_mget(port: int) -> Callable[[], object]:
+    import redis
+
+    client = redis.Redis(host="127.0.0.1", port=port)
+    keys = many_keys("bench:_:key:")
+    return lambda: checked(len([value for value in client.mget(keys) if value is not None]))
+
+
+def open_coffer_set_many(port: int) -> Callable[[], object]:
+    import coffer
+
+    cache = coffer.Cache(f"redis://127.0.0.1:{port}/0", prefix="bench", raw=True)
+    values = dict.fromkeys(many_keys("key:"), b"x" * VALUE_BYTES)
+
+    def set_all() -> bytes:
+        cache.set_many(values)
+        return checked(MANY)
+
+    return set_all
+
+
+def open_redis_pipeline_set(port: int) -> Callable[[], object]:
+    import redis
+
+    client = redis.Redis(host="127.0.0.1", port=port)
+    keys, value = many_keys("bench:_:key:"), b"x" * VALUE_BYTES
+
+    def set_all() -> bytes:
+        pipeline = client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.set(key, value, px=300000)
+        return checked(len(pipeline.execute()))
+
+    return set_all
+
+
 WAYS = {
+    "coffer-get-many": open_coffer_get_many,
+    "redis-py-mget": open_redis_mget,
+    "coffer-set-many": open_coffer_set_many,
+    "redis-py-pipeline-set": open_redis_pipeline_set,
     "coffer": open_coffer,
     "coffer-envelope": open_coffer_envelope,
     "redis-py": open_redis_py,

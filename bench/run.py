@@ -64,7 +64,8 @@ class Server:
     def is_up(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), 1) as link:
-                link.sendall(b"SET bench:_:key:1 " + b"x" * 100 + b"\r\n")
+                words = [b"bench:_:key:%d %s" % (number, b"x" * 100) for number in range(100)]
+                link.sendall(b"MSET " + b" ".join(words) + b"\r\n")
                 return link.recv(5) == b"+OK\r\n"
         except OSError:
             return False
@@ -161,11 +162,19 @@ COMPARISONS = {
         ("hiredis, for scale", "c/hiredis", "c/rawget", 1.05, False),
     ],
     "T1e": [("C, the same with an envelope", "c/coffer-envelope", "c/rawget", 1.10, False)],
+    "T3": [
+        ("C, 100 keys: hiredis pipelined over ours", "c/coffer-many", "c/hiredis-pipeline", 1.3, True),
+        ("C, 100 keys: hiredis MGET over ours", "c/coffer-many", "c/hiredis-mget", 1.0, True),
+    ],
     "T5": [
         ("Python, one GET at a time, over the floor", "python/coffer", "c/rawget", 1.2, False),
         ("Python, over redis-py with its C parser", "python/coffer", "python/redis-py", 1.6, True),
         ("Python, over valkey-glide's sync client", "python/coffer", "python/valkey-glide", 1.0, True),
         ("Python, with an envelope, over redis-py", "python/coffer-envelope", "python/redis-py", 1.4, True),
+    ],
+    "T6": [
+        ("Python get_many(100): redis-py mget over ours", "python/coffer-get-many", "python/redis-py-mget", 2.5, True),
+        ("Python set_many(100): redis-py pipeline over ours", "python/coffer-set-many", "python/redis-py-pipeline-set", 4.0, True),
     ],
 }
 
@@ -197,7 +206,7 @@ def show(rows: list[Row]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.splitlines()[0] if __doc__ else None)
-    known = ["T1", "T1e", "T2", "T5"]
+    known = ["T1", "T1e", "T2", "T3", "T5", "T6"]
     parser.add_argument("rows", nargs="*", default=known, metavar="ROW", help=f"which rows: {' '.join(known)}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=20000, help="GETs a round")
