@@ -10,6 +10,32 @@
 
 #define SECRET "caNary0Secret"
 
+/* The next byte of a text, percent-decoded. */
+static char decoded(const uint8_t *data, size_t size, size_t *at) {
+    char hex[3] = {0};
+    if (data[*at] != '%' || size - *at < 3) {
+        return (char)data[*at];
+    }
+    memcpy(hex, data + *at + 1, 2);
+    *at += 2;
+    return (char)strtol(hex, NULL, 16);
+}
+
+/* The fuzzer learns the secret from the comparisons below and writes it where no secret belongs: such an input, as it is or decoded, would show nothing. */
+static bool holds_secret(const uint8_t *data, size_t size) {
+    notes text = {0};
+    for (size_t i = 0; i < size; i++) {
+        note(&text, data[i] == '\0' ? (const uint8_t *)" " : &data[i], 1);
+    }
+    for (size_t i = 0; i < size; i++) {
+        char byte = decoded(data, size, &i);
+        note(&text, byte == '\0' ? " " : &byte, 1);
+    }
+    bool held = text.data != NULL && strstr(text.data, SECRET) != NULL;
+    notes_free(&text);
+    return held;
+}
+
 /* Every option as text, with the secrets: to see that nothing has changed. */
 static void write_all(notes *to, const coffer_options *options) {
     coffer_option_info info;
@@ -118,6 +144,9 @@ static void must_read_back(const coffer_options *options) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (holds_secret(data, size)) {
+        return 0;
+    }
     choices from = {data, size};
     settings all = {.options = coffer_options_new()};
     MUST(all.options != NULL);
