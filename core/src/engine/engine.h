@@ -107,7 +107,4 @@ static inline uint64_t coffer__op_unix_ms(coffer_op *op) {
     return coffer__client_unix_ms(op->ns->client, op->now_ms);
 }
 
-/* For drivers in C: which operation it is, for coffer_metrics_record. */
-coffer_operation coffer__op_operation(const coffer_op *op);
-
 #endif

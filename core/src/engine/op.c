@@ -1,5 +1,6 @@
 #include "engine.h"
 
+#include "access.h"
 #include "base/alloc.h"
 #include "base/error.h"
 #include "flight.h"

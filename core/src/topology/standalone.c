@@ -39,8 +39,3 @@ const coffer_endpoint *coffer__topology_endpoint(const coffer__topology *topolog
     (void)wire_key;
     return &topology->endpoint;
 }
-
-bool coffer__topology_joins_keys(const coffer__topology *topology) {
-    (void)topology;
-    return true;
-}

@@ -13,7 +13,4 @@ void coffer__topology_free(coffer__topology *topology); /* takes NULL */
 /* The endpoint for a key as on the wire (empty: any server). Lent as long as the topology lives. */
 const coffer_endpoint *coffer__topology_endpoint(const coffer__topology *topology, coffer_slice wire_key);
 
-/* Whether commands may name several keys that live anywhere (MGET): so with one server. */
-bool coffer__topology_joins_keys(const coffer__topology *topology);
-
 #endif
