@@ -1,0 +1,24 @@
+-- `luarocks make` here builds and installs Coffer for the Lua that luarocks runs for; `luarocks --lua-version 5.4 make` names another.
+-- It fetches nothing. CMake, SWIG 4.1, pkg-config and the headers of that Lua, hiredis, zstd and OpenSSL 3 have to be there.
+rockspec_format = "3.0"
+package = "coffer"
+version = "0.1.0-1"
+source = {url = "."} -- the folder of this file
+description = {
+   summary = "One cache in front of your database, on Redis and Valkey or with no server at all",
+   detailed = [[
+      The core in C that decides everything a cache has to decide, with a thin binding. One load per key however many ask,
+      an answer by the deadline whatever the server does, values that C, Python and Lua programs read from each other.]],
+   license = "Apache-2.0",
+   labels = {"cache", "redis", "valkey"},
+}
+supported_platforms = {"unix"}
+dependencies = {"lua >= 5.1, < 5.5"}
+build = {
+   type = "command", -- and not "cmake", which compiles one file at a time
+   build_command = [[
+      "$(CMAKE)" -S . -B build/rock -DCMAKE_BUILD_TYPE=Release -DCOFFER_TESTS=OFF -DCOFFER_WERROR=OFF -DCOFFER_LUA=ON \
+         -DCOFFER_LUA_INCLUDE_DIR="$(LUA_INCDIR)" -DCOFFER_LUA_LIBDIR="$(LIBDIR)" -DCOFFER_LUA_LUADIR="$(LUADIR)" &&
+      "$(CMAKE)" --build build/rock --target coffer_lua -j `getconf _NPROCESSORS_ONLN`]],
+   install_command = [["$(CMAKE)" --install build/rock --component lua]],
+}
