@@ -1,14 +1,18 @@
-/* A GET at a time, or 100: `bench_get MODE PORT COUNT`.
+/* A GET at a time, or 100: `bench_get MODE PORT COUNT`. Linked twice: bench_get_unobserved is the same with metrics off (unobserved.c).
  *
  *   rawget   a prebuilt request, send and recv on a blocking socket until the reply is whole: the floor
  *   hiredis  redisCommandArgv
  *   coffer   coffer_get in a raw namespace: bytes in, bytes out
  *   coffer-envelope   the same with envelopes (checksum, entry id, freshness)
+ *   coffer-mem   coffer_get of mem://
+ *   hiredis-json, coffer-json-sealed, coffer-json-packed   857 bytes of JSON: plain; sealed; compressed and sealed
  *   hiredis-pipeline, hiredis-mget, coffer-many   100 keys at once: 100 GETs pipelined, one MGET, coffer_get_many
  *
- * Prints one line of JSON: percentiles of a GET in nanoseconds, and, for coffer, allocations a GET.
+ * Prints one line of JSON: percentiles of a GET in nanoseconds, for coffer allocations a GET and the hits that it counted,
+ * for JSON the bytes that the server holds.
  */
 #include "base/alloc.h"
+#include "record.h"
 #include <coffer/coffer.h>
 
 #include <arpa/inet.h>
@@ -21,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { VALUE_BYTES = 100, WARM_UP = 500, MANY = 100 };
+enum { VALUE_BYTES = 100, WARM_UP = 500, MANY = 100, LOCAL_BATCH = 64, RECORD_BYTES = sizeof bench_record - 1 };
 
 static const char request[] = "*2\r\n$3\r\nGET\r\n$13\r\nbench:_:key:1\r\n";
 
@@ -42,6 +46,7 @@ static int raw_socket;
 static redisContext *context;
 static coffer_cache *cache;
 static unsigned long allocations;
+static long long stored_bytes;
 
 static void *counting_alloc(size_t size) {
     allocations++;
@@ -100,7 +105,7 @@ static size_t get_hiredis(void) {
 
 static void open_coffer_with(unsigned short port, const char *options) {
     static const coffer__allocator counting = {counting_alloc, counting_resize, free};
-    char url[128];
+    char url[256];
     coffer_error error;
     coffer__set_allocator(&counting);
     snprintf(url, sizeof url, "redis://127.0.0.1:%u/0?prefix=bench&%s", (unsigned)port, options);
@@ -126,6 +131,103 @@ static size_t get_coffer(void) {
     coffer_value value;
     coffer_error error;
     if (coffer_get(cache, COFFER_SLICE("key:1"), NULL, &value, &error) != COFFER_OK) {
+        die("coffer got no value");
+    }
+    size_t len = value.data.len;
+    coffer_value_clear(&value);
+    return len;
+}
+
+/* ---- in this process ---- */
+
+static void open_mem(unsigned short port) {
+    static const char bytes[VALUE_BYTES];
+    static const coffer__allocator counting = {counting_alloc, counting_resize, free};
+    coffer_error error;
+    (void)port;
+    coffer__set_allocator(&counting);
+    if (coffer_open_url(&cache, "mem://?prefix=bench", &error) != COFFER_OK ||
+        coffer_set(cache, COFFER_SLICE("key:1"), coffer_slice_of(bytes, sizeof bytes), NULL, &error) != COFFER_OK) {
+        die(error.text);
+    }
+}
+
+/* ---- a record of JSON: what its key is on the server stands in json_key ---- */
+
+static const char *json_key;
+
+/* Asks for an integer or a word of the server's, by hiredis. */
+static long long ask_server(int count, const char **words, const size_t *lengths) {
+    redisReply *reply = (redisReply *)redisCommandArgv(context, count, words, lengths);
+    if (reply == NULL || reply->type == REDIS_REPLY_ERROR) {
+        die("hiredis was refused");
+    }
+    long long integer = reply->integer;
+    freeReplyObject(reply);
+    return integer;
+}
+
+static void note_stored_bytes(void) {
+    const char *words[] = {"STRLEN", json_key};
+    const size_t lengths[] = {6, strlen(json_key)};
+    stored_bytes = ask_server(2, words, lengths);
+    if (stored_bytes == 0) {
+        die("the JSON is not where it was looked for");
+    }
+}
+
+static void open_hiredis_json(unsigned short port) {
+    json_key = "bench:_:json";
+    const char *words[] = {"SET", json_key, bench_record};
+    const size_t lengths[] = {3, strlen(json_key), RECORD_BYTES};
+    open_hiredis(port);
+    ask_server(3, words, lengths);
+    note_stored_bytes();
+}
+
+static size_t get_hiredis_json(void) {
+    const char *words[] = {"GET", json_key};
+    const size_t lengths[] = {3, strlen(json_key)};
+    redisReply *reply = (redisReply *)redisCommandArgv(context, 2, words, lengths);
+    if (reply == NULL || reply->type != REDIS_REPLY_STRING) {
+        die("hiredis got no value");
+    }
+    size_t len = (size_t)reply->len;
+    freeReplyObject(reply);
+    return len;
+}
+
+static void open_json(unsigned short port, const char *options) {
+    coffer_error error;
+    coffer_write_options json = COFFER_WRITE_OPTIONS_INIT;
+    json.format = COFFER_FORMAT_JSON;
+    open_coffer_with(port, options);
+    if (coffer_set(cache, COFFER_SLICE("json"), coffer_slice_of(bench_record, RECORD_BYTES), &json, &error) != COFFER_OK) {
+        die(error.text);
+    }
+    open_hiredis(port);
+    note_stored_bytes();
+    redisFree(context);
+    context = NULL;
+}
+
+/* A key that everybody may know: the SHA-256 of "coffer bench". */
+#define SEAL "seal_key=9Z7AhDCrOVq74iWFWEKe5dy422KFhvdQ%2BjArzY7waN8%3D"
+
+static void open_json_sealed(unsigned short port) {
+    json_key = "bench:sealed:json";
+    open_json(port, "namespace=sealed&compress=never&" SEAL);
+}
+
+static void open_json_packed(unsigned short port) {
+    json_key = "bench:packed:json";
+    open_json(port, "namespace=packed&compress=trusted&compress_threshold=0&" SEAL);
+}
+
+static size_t get_coffer_json(void) {
+    coffer_value value;
+    coffer_error error;
+    if (coffer_get(cache, COFFER_SLICE("json"), NULL, &value, &error) != COFFER_OK) {
         die("coffer got no value");
     }
     size_t len = value.data.len;
@@ -206,18 +308,26 @@ static size_t get_coffer_many(void) {
     return len / MANY;
 }
 
-static const struct {
+/* `batch`: how many GETs lie between two looks at the clock, which would cost more than a hit in the process does. */
+typedef struct way {
     const char *name;
     void (*open)(unsigned short port);
     size_t (*get)(void);
-} ways[] = {
-    {"rawget", open_raw, get_raw},
-    {"hiredis", open_hiredis, get_hiredis},
-    {"coffer", open_coffer, get_coffer},
-    {"coffer-envelope", open_envelope, get_coffer},
-    {"hiredis-pipeline", open_hiredis_many, get_hiredis_pipeline},
-    {"hiredis-mget", open_hiredis_many, get_hiredis_mget},
-    {"coffer-many", open_coffer_many, get_coffer_many},
+    size_t value_bytes, batch;
+} way;
+
+static const way ways[] = {
+    {"rawget", open_raw, get_raw, VALUE_BYTES, 1},
+    {"hiredis", open_hiredis, get_hiredis, VALUE_BYTES, 1},
+    {"coffer", open_coffer, get_coffer, VALUE_BYTES, 1},
+    {"coffer-envelope", open_envelope, get_coffer, VALUE_BYTES, 1},
+    {"coffer-mem", open_mem, get_coffer, VALUE_BYTES, LOCAL_BATCH},
+    {"hiredis-json", open_hiredis_json, get_hiredis_json, RECORD_BYTES, 1},
+    {"coffer-json-sealed", open_json_sealed, get_coffer_json, RECORD_BYTES, 1},
+    {"coffer-json-packed", open_json_packed, get_coffer_json, RECORD_BYTES, 1},
+    {"hiredis-pipeline", open_hiredis_many, get_hiredis_pipeline, VALUE_BYTES, 1},
+    {"hiredis-mget", open_hiredis_many, get_hiredis_mget, VALUE_BYTES, 1},
+    {"coffer-many", open_coffer_many, get_coffer_many, VALUE_BYTES, 1},
 };
 
 static int by_time(const void *a, const void *b) {
@@ -225,25 +335,43 @@ static int by_time(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-static void measure(size_t (*get)(void), size_t count) {
-    uint64_t *times = (uint64_t *)malloc(count * sizeof *times);
-    for (size_t i = 0; i < WARM_UP; i++) {
-        if (get() != VALUE_BYTES) {
-            die("the value has another length");
-        }
-    }
-    unsigned long before = allocations;
+static unsigned long long counted_hits(void) {
+    coffer_metrics metrics = {.struct_size = sizeof metrics};
+    return cache != NULL && coffer_stats(cache, &metrics) == COFFER_OK ? (unsigned long long)metrics.counters.hits : 0;
+}
+
+/* `count` GETs, their times in batches. */
+static void take_times(const way *chosen, uint64_t *times, size_t count) {
     uint64_t last = now_ns();
     for (size_t i = 0; i < count; i++) {
-        get();
+        for (size_t j = 0; j < chosen->batch; j++) {
+            chosen->get();
+        }
         uint64_t now = now_ns();
         times[i] = now - last;
         last = now;
     }
-    unsigned long made = allocations - before;
     qsort(times, count, sizeof *times, by_time);
-    printf("{\"p50_ns\": %llu, \"p99_ns\": %llu, \"allocations\": %.2f}\n", (unsigned long long)times[count / 2],
-           (unsigned long long)times[count - 1 - count / 100], (double)made / (double)count);
+}
+
+static void measure(const way *chosen, size_t get_count) {
+    size_t count = (get_count + chosen->batch - 1) / chosen->batch;
+    uint64_t *times = (uint64_t *)malloc(count * sizeof *times);
+    double batch = (double)chosen->batch;
+    if (times == NULL) {
+        die("no memory");
+    }
+    for (size_t i = 0; i < WARM_UP; i++) {
+        if (chosen->get() != chosen->value_bytes) {
+            die("the value has another length");
+        }
+    }
+    unsigned long before = allocations;
+    unsigned long long hits_before = counted_hits();
+    take_times(chosen, times, count);
+    unsigned long made = allocations - before;
+    printf("{\"p50_ns\": %.2f, \"p99_ns\": %.2f, \"allocations\": %.2f, \"hits\": %llu, \"stored_bytes\": %lld}\n", (double)times[count / 2] / batch,
+           (double)times[count - 1 - count / 100] / batch, (double)made / ((double)count * batch), counted_hits() - hits_before, stored_bytes);
     free(times);
 }
 
@@ -255,7 +383,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         if (strcmp(argv[1], ways[i].name) == 0) {
             ways[i].open((unsigned short)strtoul(argv[2], NULL, 10));
-            measure(ways[i].get, count == 0 ? 1 : count);
+            measure(&ways[i], count == 0 ? 1 : count);
             coffer_close(cache);
             return 0;
         }

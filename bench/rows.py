@@ -1,0 +1,338 @@
+"""The rows: what is compared with what, and what is aimed at. docs/benchmarks.md says what each is."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from machine import CLIENT_CORE, SERVER_CORE
+from ways import Gap, instructions, peer_python, run_once, start_ms
+
+STARTS_A_ROUND = 10
+
+
+@dataclass
+class Row:
+    """A figure in `unit` (x: a ratio) with its range over the rounds, made of two values in `value_unit`; or a gap, and why."""
+
+    name: str
+    what: str
+    ours: str = ""
+    peer: str = ""
+    target: str = ""
+    unit: str = "x"
+    minimum: float | None = None
+    median: float | None = None
+    maximum: float | None = None
+    value_unit: str = "us"
+    ours_value: float | None = None
+    peer_value: float | None = None
+    met: bool | None = None  # None: nothing is aimed at
+    note: str = ""
+    gap: str = ""
+    instructions: dict[str, float] = field(default_factory=dict)  # user instructions of a GET, by way
+
+    def judge(self, target: float | None, sign: str = "<=") -> Row:
+        if target is not None and self.median is not None:
+            self.target = f"{sign} {target:g}"
+            self.met = self.median >= target if sign == ">=" else self.median <= target
+        return self
+
+
+def row_of(name: str, what: str, figures: list[float], **more: object) -> Row:
+    row = Row(name, what, minimum=min(figures), median=statistics.median(figures), maximum=max(figures))
+    for key, value in more.items():
+        setattr(row, key, value)
+    return row
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two ways that run in turn. The figure is ours over the peer's time; the peer's over ours (`faster`) where a speed-up is asked
+    for; ours less the peer's (`extra`) where a price is."""
+
+    what: str
+    ours: str
+    peer: str
+    target: float | None = None
+    kind: str = "ratio"
+    local: bool = False  # nanoseconds, not microseconds
+    counted: bool = False  # instructions too
+
+    def figure(self, ours_ns: float, peer_ns: float) -> float:
+        return {"ratio": ours_ns / peer_ns, "faster": peer_ns / ours_ns, "extra": ours_ns - peer_ns}[self.kind]
+
+
+Settings = argparse.Namespace
+
+
+def client_core(settings: Settings) -> int:
+    """The second core, or the server's."""
+    return SERVER_CORE if settings.one_core else CLIENT_CORE
+
+
+def counted(row: Row, ways: list[str], port: int) -> Row:
+    """The row with the instructions of these ways; where they cannot be counted its note says why."""
+    try:
+        row.instructions = {way: round(instructions(way, port), 1) for way in ways}
+    except Gap as gap:
+        row.note = f"{row.note}; instructions: {gap}".lstrip("; ")
+    return row
+
+
+def more_instructions(row: Row, what: str) -> list[Row]:
+    """A row of its own for how many instructions ours takes more than the peer, where they were counted."""
+    if not row.instructions:
+        return []
+    ours, peer = row.instructions[row.ours], row.instructions[row.peer]
+    more = row_of(row.name, what, [ours - peer], ours=row.ours, peer=row.peer, unit="instr", value_unit="instr")
+    more.ours_value, more.peer_value = ours, peer
+    return [more]
+
+
+def compare(name: str, asked: Comparison, settings: Settings, port: int) -> tuple[Row, dict[str, dict[str, float]]]:
+    """Rounds of A B A B; and the last round's figures by way."""
+    last: dict[str, dict[str, float]] = {}
+    figures: list[float] = []
+    times: dict[str, list[float]] = {asked.ours: [], asked.peer: []}
+    for _ in range(settings.rounds):
+        for way in (asked.ours, asked.peer):
+            last[way] = run_once(way, port, settings.count, client_core(settings))
+            times[way].append(last[way]["p50_ns"])
+        figures.append(asked.figure(times[asked.ours][-1], times[asked.peer][-1]))
+    scale = 1 if asked.local else 1000
+    ours, peer = (statistics.median(times[way]) / scale for way in (asked.ours, asked.peer))
+    row = row_of(name, asked.what, figures, ours=asked.ours, peer=asked.peer, ours_value=ours, peer_value=peer)
+    row.unit = "ns" if asked.kind == "extra" else "x"
+    row.value_unit = "ns" if asked.local else "us"
+    return row.judge(asked.target, ">=" if asked.kind == "faster" else "<="), last
+
+
+def compared(asked: Comparison) -> Callable[[str, Settings, int], list[Row]]:
+    def measure(name: str, settings: Settings, port: int) -> list[Row]:
+        row, _ = compare(name, asked, settings, port)
+        return [counted(row, [asked.ours, asked.peer], port) if asked.counted else row]
+
+    return measure
+
+
+# ---- rows that are more than a comparison
+
+
+def instructions_of_a_get(name: str, settings: Settings, port: int) -> list[Row]:
+    ours, peer = instructions("c/coffer", port), instructions("c/hiredis", port)
+    allocations = run_once("c/coffer", port, 2000, client_core(settings))["allocations"]
+    what = f"user instructions a GET ({allocations:.1f} allocations of ours)"
+    row = row_of(name, what, [ours], ours="c/coffer", peer="c/hiredis", unit="instr", value_unit="instr", ours_value=ours, peer_value=peer)
+    return [counted(row, ["c/coffer", "c/hiredis"], port).judge(1500)]
+
+
+def packed_json(name: str, settings: Settings, port: int) -> list[Row]:
+    """T11: the time, and how many bytes the server holds and sends."""
+    asked = Comparison("857 bytes of JSON, compressed and sealed, over hiredis", "c/coffer-json-packed", "c/hiredis-json", 1.10)
+    time_row, last = compare(name, asked, settings, port)
+    ours, peer = (last[way]["stored_bytes"] for way in (asked.ours, asked.peer))
+    bytes_row = row_of(
+        name, "the same in bytes: stored, and sent but for the reply's frame", [ours / peer], ours=asked.ours, peer=asked.peer
+    )
+    bytes_row.value_unit, bytes_row.ours_value, bytes_row.peer_value = "bytes", ours, peer
+    bytes_row.note = "a quarter of the bytes is aimed at with a dictionary, which is not there yet"
+    return [counted(time_row, [asked.ours, asked.peer], port), bytes_row]
+
+
+def metrics_price(what: str, ours: str, kind: str, target: float) -> Callable[[str, Settings, int], list[Row]]:
+    """T12: the same program with what counts and times linked away. It has to be away, or the figure would flatter."""
+    peer = ours.replace("c/", "c-unobserved/")
+    asked = Comparison(what, ours, peer, target, kind, local=kind == "extra")
+
+    def measure(name: str, settings: Settings, port: int) -> list[Row]:
+        row, last = compare(name, asked, settings, port)
+        if last[ours]["hits"] == 0 or last[peer]["hits"] != 0:
+            raise Gap("metrics are not off where they should be: bench/unobserved.c names other functions than the core has")
+        return [counted(row, [ours, peer], port), *more_instructions(row, "the same in user instructions")]
+
+    return measure
+
+
+def binding_price(language: str, title: str) -> Callable[[str, Settings, int], list[Row]]:
+    """What a language adds to C: a GET of the server, and one of mem://."""
+
+    def measure(name: str, settings: Settings, port: int) -> list[Row]:
+        rows = []
+        for mode, where in (("coffer", "GET of the server"), ("coffer-mem", "get of mem://")):
+            ours, peer = f"{language}/{mode}", f"c/{mode}"
+            row, _ = compare(name, Comparison(f"{title}: {where}, over C", ours, peer, local=mode == "coffer-mem"), settings, port)
+            rows += [counted(row, [ours, peer], port), *more_instructions(row, f"{title}: {where}, user instructions more than C")]
+        return rows
+
+    return measure
+
+
+# ---- T15: each start is a process; the bare one, which does nothing, is taken off round by round
+
+
+def starts(name: str, what: str, commands: list[list[str]], settings: Settings) -> tuple[list[list[float]], list[float]]:
+    """For each command its median start of every round, interleaved; and how much longer the second lives than the first."""
+    medians: list[list[float]] = [[] for _ in commands]
+    for _ in range(settings.rounds):
+        times: list[list[float]] = [[] for _ in commands]
+        for _ in range(STARTS_A_ROUND):
+            for index, command in enumerate(commands):
+                times[index].append(start_ms(command, client_core(settings)))
+        for index, taken in enumerate(times):
+            medians[index].append(statistics.median(taken))
+    return medians, [second - first for first, second in zip(medians[0], medians[1], strict=True)]
+
+
+def start_row(what: str, bare: list[str], full: list[str], target: float | None) -> Callable[[str, Settings, int], list[Row]]:
+    def measure(name: str, settings: Settings, port: int) -> list[Row]:
+        medians, extra = starts(name, what, [bare, full], settings)
+        row = row_of(name, what, extra, ours=" ".join(full[-2:]), peer=" ".join(bare[-2:]), unit="ms", value_unit="ms")
+        row.peer_value, row.ours_value = (statistics.median(taken) for taken in medians)
+        return [row.judge(target)]
+
+    return measure
+
+
+FIRST_GETS = {
+    "coffer": "import coffer; assert coffer.Cache('redis://127.0.0.1:{port}/0', prefix='bench', raw=True).get('key:1')",
+    "redis-py": "import redis; assert redis.Redis(host='127.0.0.1', port={port}).get('bench:_:key:1')",
+    "valkey-glide": "from glide_sync import GlideClient as C, GlideClientConfiguration as G, NodeAddress as N;"
+    " assert C.create(G([N('127.0.0.1', {port})])).get('bench:_:key:1')",
+}
+
+
+def first_get(peer: str) -> Callable[[str, Settings, int], list[Row]]:
+    """Import, open, connect and get once, over a bare start of the same Python; ours over the peer's."""
+
+    def measure(name: str, settings: Settings, port: int) -> list[Row]:
+        pythons = [sys.executable, peer_python()]
+        gets = [FIRST_GETS[way].replace("{port}", str(port)) for way in ("coffer", peer)]
+        commands = [[python, "-c", text] for python, got in zip(pythons, gets, strict=True) for text in ("pass", got)]
+        medians, ours = starts(name, peer, commands, settings)
+        theirs = [full - bare for bare, full in zip(medians[2], medians[3], strict=True)]
+        row = row_of(name, f"Python: import, open, first GET: {peer} over ours", [b / a for a, b in zip(ours, theirs, strict=True)])
+        row.ours, row.peer, row.value_unit = "python/coffer", f"python/{peer}", "ms"
+        row.ours_value, row.peer_value = statistics.median(ours), statistics.median(theirs)
+        return [row]
+
+    return measure
+
+
+def connections_of_open(name: str, settings: Settings, port: int) -> list[Row]:
+    """Opens a cache on a listener of ours, and asks the listener who came."""
+    try:
+        import coffer
+    except ImportError as fault:
+        raise Gap(f"coffer cannot be imported: {fault}") from fault
+    with socket.create_server(("127.0.0.1", 0)) as listener, coffer.Cache(f"redis://127.0.0.1:{listener.getsockname()[1]}/0"):
+        listener.settimeout(0.1)
+        try:
+            listener.accept()[0].close()
+            came = 1.0
+        except TimeoutError:
+            came = 0.0
+    return [row_of(name, "connections that opening a cache makes", [came], ours="python/coffer", unit="", value_unit="").judge(0)]
+
+
+LUA_BARE, LUA_FULL = ["-e", "local nothing"], ["-e", "require 'coffer'"]
+
+# For each row its parts, which fail alone: what is shown for a part that fails, and what measures it.
+Part = tuple[str, Callable[[str, Settings, int], list[Row]]]
+
+
+def parts(*asked: Comparison) -> list[Part]:
+    return [(each.what, compared(each)) for each in asked]
+
+
+ROWS: dict[str, tuple[str, list[Part]]] = {
+    "T1": (
+        "C, one GET at a time, raw",
+        parts(
+            Comparison("C, one GET at a time, raw namespace", "c/coffer", "c/rawget", 1.05),
+            Comparison("hiredis, for scale", "c/hiredis", "c/rawget", 1.05),
+        ),
+    ),
+    "T1e": (
+        "C, one GET at a time, with an envelope",
+        parts(Comparison("C, the same with an envelope", "c/coffer-envelope", "c/rawget", 1.10)),
+    ),
+    "T2": ("C, user instructions of a GET", [("user instructions a GET", instructions_of_a_get)]),
+    "T3": (
+        "C, 100 keys at once",
+        parts(
+            Comparison("C, 100 keys: hiredis pipelined over ours", "c/coffer-many", "c/hiredis-pipeline", 1.3, "faster"),
+            Comparison("C, 100 keys: hiredis MGET over ours", "c/coffer-many", "c/hiredis-mget", 1.0, "faster"),
+        ),
+    ),
+    "T5": (
+        "Python, one GET at a time",
+        parts(
+            Comparison("Python, one GET at a time, over the floor", "python/coffer", "c/rawget", 1.2),
+            Comparison("Python, over redis-py with its C parser", "python/coffer", "python/redis-py", 1.6, "faster"),
+            Comparison("Python, over valkey-glide's sync client", "python/coffer", "python/valkey-glide", 1.0, "faster"),
+            Comparison("Python, with an envelope, over redis-py", "python/coffer-envelope", "python/redis-py", 1.4, "faster"),
+        ),
+    ),
+    "T6": (
+        "Python, 100 keys at once",
+        parts(
+            Comparison("Python get_many(100): redis-py mget over ours", "python/coffer-get-many", "python/redis-py-mget", 2.5, "faster"),
+            Comparison(
+                "Python set_many(100): redis-py pipeline over ours", "python/coffer-set-many", "python/redis-py-pipeline-set", 4.0, "faster"
+            ),
+        ),
+    ),
+    "T11": (
+        "C, JSON compressed and sealed",
+        [
+            ("857 bytes of JSON, compressed and sealed", packed_json),
+            *parts(Comparison("sealed only, for scale", "c/coffer-json-sealed", "c/hiredis-json", counted=True)),
+        ],
+    ),
+    "T12": (
+        "what metrics cost",
+        [
+            ("C: a GET with metrics over one without", metrics_price("C: a GET with metrics over one without", "c/coffer", "ratio", 1.02)),
+            ("C: metrics of a mem:// hit", metrics_price("C: a mem:// hit with metrics, less one without", "c/coffer-mem", "extra", 10)),
+        ],
+    ),
+    "T15": (
+        "start: import, open, first GET",
+        [
+            (
+                "import coffer",
+                start_row("Python: import coffer over bare", [sys.executable, "-c", "pass"], [sys.executable, "-c", "import coffer"], 50),
+            ),
+            ("connections of open", connections_of_open),
+            ("first GET, over redis-py", first_get("redis-py")),
+            ("first GET, over valkey-glide", first_get("valkey-glide")),
+            ("Lua 5.4: require", start_row("Lua 5.4: require over bare", ["lua5.4", *LUA_BARE], ["lua5.4", *LUA_FULL], None)),
+            ("LuaJIT: require", start_row("LuaJIT: require over bare", ["luajit", *LUA_BARE], ["luajit", *LUA_FULL], None)),
+        ],
+    ),
+    "BINDINGS": (
+        "what each language adds to C",
+        [
+            ("Python over C", binding_price("python", "Python")),
+            ("Lua 5.4 over C", binding_price("lua5.4", "Lua 5.4")),
+            ("LuaJIT over C", binding_price("luajit", "LuaJIT")),
+            *parts(Comparison("LuaJIT, over lua-resty-redis", "luajit/coffer", "luajit/resty-redis")),
+        ],
+    ),
+}
+
+
+def measure(name: str, settings: Settings, port: int) -> list[Row]:
+    """All figures of one row; what cannot be had is a gap with its reason."""
+    rows = []
+    for what, part in ROWS[name][1]:
+        try:
+            rows += part(name, settings, port)
+        except Gap as gap:
+            rows.append(Row(name, what, gap=str(gap)))
+    return rows

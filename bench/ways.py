@@ -1,0 +1,148 @@
+"""Runs one way of getting, in a process of its own. A way is named LANGUAGE/MODE: c/rawget, python/redis-py, luajit/coffer-mem.
+
+Whatever keeps a way from running is a Gap, which says why.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+from machine import pin
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = ROOT / "build/bench/bench"
+PEERS = ROOT / "build/peers"
+PEER_PACKAGES = ["redis", "hiredis", "valkey-glide-sync"]
+TIMEOUT_S = 300
+
+LUAS = {"lua5.4": ("5.4", "LUA_CPATH_5_4"), "luajit": ("5.1", "LUA_CPATH")}
+C_PROGRAMS = {"c": "bench_get", "c-unobserved": "bench_get_unobserved"}
+
+# The C functions that get once, inside of which instructions are counted; what is not named here is get_MODE.
+C_FUNCTIONS = {
+    "rawget": "get_raw",
+    "coffer-mem": "get_coffer",
+    "coffer-envelope": "get_coffer",
+    "coffer-json-sealed": "get_coffer_json",
+    "coffer-json-packed": "get_coffer_json",
+}
+
+NOT_HERE = {"luajit/resty-redis": "lua-resty-redis runs in nginx only, which is row T8, not there yet"}
+
+
+class Gap(RuntimeError):
+    """Why a figure cannot be had."""
+
+
+@cache
+def peer_python() -> str:
+    """The Python of an environment that holds the peers, made once from the registry."""
+    python = PEERS / "bin/python"
+    if not python.exists():
+        print("bench: installing the peers", ", ".join(PEER_PACKAGES), "into build/peers", file=sys.stderr)
+        started([sys.executable, "-m", "venv", str(PEERS)], dict(os.environ))
+        for package in PEER_PACKAGES:
+            try:
+                started([str(python), "-m", "pip", "install", "-q", package], dict(os.environ))
+            except Gap:
+                print(f"bench: {package} cannot be had: its rows are a gap", file=sys.stderr)
+    return str(python)
+
+
+def python_of(mode: str) -> str:
+    return sys.executable if mode.startswith(("coffer", "empty")) else peer_python()
+
+
+def command_of(way: str, port: int, count: int) -> tuple[list[str], dict[str, str]]:
+    """The command of a way, and its environment."""
+    if way in NOT_HERE:
+        raise Gap(NOT_HERE[way])
+    language, mode = way.split("/")
+    environment = dict(os.environ)
+    words = [mode, str(port), str(count)]
+    if language in C_PROGRAMS:
+        return [str(PROGRAMS / C_PROGRAMS[language]), *words], environment
+    if language == "python":
+        return [python_of(mode), str(ROOT / "bench/python_get.py"), *words], environment
+    version, variable = LUAS[language]
+    environment[variable] = f"{PROGRAMS}/lua/{version}/?.so;{environment.get(variable, ';')}"
+    return [language, str(ROOT / "bench/lua_get.lua"), *words], environment
+
+
+def started(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=TIMEOUT_S, check=False)
+    except FileNotFoundError as fault:
+        raise Gap(f"{Path(str(fault.filename)).name} is not there") from fault
+    except subprocess.TimeoutExpired as fault:
+        raise Gap(f"not done after {TIMEOUT_S} s") from fault
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        raise Gap(last.removeprefix("taskset: "))
+    return done
+
+
+def run_once(way: str, port: int, count: int, core: int) -> dict[str, float]:
+    """One round of a way: what it printed."""
+    command, environment = command_of(way, port, count)
+    done = started([*pin(core), *command], environment)
+    try:
+        figures: dict[str, float] = json.loads(done.stdout)
+    except ValueError as fault:
+        raise Gap(f"{way} printed no figures") from fault
+    return figures
+
+
+# ---- instructions: what one more GET costs is the difference of a long and a short run
+
+SHORT, LONG = 192, 2240  # both are whole batches of 64
+
+
+def c_function(mode: str) -> str:
+    return C_FUNCTIONS.get(mode, "get_" + mode.replace("-", "_"))
+
+
+def collected(way: str, port: int, count: int) -> int:
+    """User instructions by callgrind: in C of the function that gets once and all that it calls; elsewhere of the whole process."""
+    language, mode = way.split("/")
+    command, environment = command_of(way, port, count)
+    options = ["--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    if language in C_PROGRAMS:
+        options.append(f"--toggle-collect={c_function(mode)}")
+    else:
+        command.append("plain")
+        environment["PYTHONHASHSEED"] = "0"
+    done = started(["valgrind", *options, *command], environment)
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    if found is None:
+        raise Gap("valgrind gave no count")
+    return int(found.group(1))
+
+
+@cache
+def instructions(way: str, port: int) -> float:
+    """User instructions of one GET. Where a whole process is counted, the measuring loop is taken out again."""
+    one_get = (collected(way, port, LONG) - collected(way, port, SHORT)) / (LONG - SHORT)
+    language, mode = way.split("/")
+    if language in C_PROGRAMS or mode == "empty":
+        return one_get
+    return one_get - instructions(f"{language}/empty", port)
+
+
+# ---- starts
+
+
+def start_ms(command: list[str], core: int) -> float:
+    """How long a process lives that does one thing and ends."""
+    words = [*pin(core), *command]
+    began = time.perf_counter_ns()
+    started(words, dict(os.environ))
+    return (time.perf_counter_ns() - began) / 1e6
