@@ -145,14 +145,14 @@ def packed_json(name: str, settings: Settings, port: int) -> list[Row]:
 
 
 def metrics_price(what: str, ours: str, kind: str, target: float) -> Callable[[str, Settings, int], list[Row]]:
-    """T12: the same program with what counts and times linked away. It has to be away, or the figure would flatter."""
+    """T12: the same program with what counts and records linked away. It has to be away, or the figure would flatter."""
     peer = ours.replace("c/", "c-unobserved/")
     asked = Comparison(what, ours, peer, target, kind, local=kind == "extra")
 
     def measure(name: str, settings: Settings, port: int) -> list[Row]:
         row, last = compare(name, asked, settings, port)
         if last[ours]["hits"] == 0 or last[peer]["hits"] != 0:
-            raise Gap("metrics are not off where they should be: bench/unobserved.c names other functions than the core has")
+            raise Gap("metrics are not off where they should be (bench/unobserved.c)")
         return [counted(row, [ours, peer], port), *more_instructions(row, "the same in user instructions")]
 
     return measure
