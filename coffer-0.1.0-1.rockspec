@@ -16,9 +16,18 @@ supported_platforms = {"unix"}
 dependencies = {"lua >= 5.1, < 5.5"}
 build = {
    type = "command", -- and not "cmake", which compiles one file at a time
+   -- The core is built once for all Luas; a module that was made for another Lua goes.
    build_command = [[
-      "$(CMAKE)" -S . -B build/rock -DCMAKE_BUILD_TYPE=Release -DCOFFER_TESTS=OFF -DCOFFER_WERROR=OFF -DCOFFER_LUA=ON \
-         -DCOFFER_LUA_INCLUDE_DIR="$(LUA_INCDIR)" -DCOFFER_LUA_LIBDIR="$(LIBDIR)" -DCOFFER_LUA_LUADIR="$(LUADIR)" &&
+      "$(CMAKE)" -E rm -rf build/rock/lua &&
+      "$(CMAKE)" -S . -B build/rock -DCMAKE_BUILD_TYPE=Release -DCOFFER_TESTS=OFF -DCOFFER_WERROR=OFF \
+         -DCOFFER_LUA=ON -DCOFFER_LUA_INCLUDE_DIR="$(LUA_INCDIR)" &&
       "$(CMAKE)" --build build/rock --target coffer_lua -j `getconf _NPROCESSORS_ONLN`]],
-   install_command = [["$(CMAKE)" --install build/rock --component lua]],
+   install = {
+      lib = {["coffer.core"] = "build/rock/lua/coffer/core.so"},
+      lua = {
+         ["coffer"] = "bindings/lua/lib/coffer.lua",
+         ["coffer.arguments"] = "bindings/lua/lib/coffer/arguments.lua",
+         ["coffer.cached"] = "bindings/lua/lib/coffer/cached.lua",
+      },
+   },
 }

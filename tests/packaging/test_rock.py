@@ -175,6 +175,23 @@ def test_the_core_is_inside_and_the_systems_libraries_are_not(version: str, inst
     assert "RUNPATH" not in run(["readelf", "-d", module], ROOT)
 
 
+@pytest.mark.parametrize(("lua", "version"), INTERPRETERS[:2], ids=["lua5.4", "luajit"])
+def test_a_packed_rock_installs_without_a_compiler(lua: str, version: str, checkout: Path, tmp_path: Path) -> None:
+    luarocks(checkout, version, tmp_path / "unused", "make", "--pack-binary-rock")
+    (packed,) = checkout.glob("*.rock")
+    assert "all" not in packed.name.split(".")
+    packed = packed.rename(tmp_path / packed.name)
+    luarocks(checkout, version, tmp_path / "tree", "install", str(packed))
+    assert try_it(lua, version, tmp_path / "tree", tmp_path, "mem://") == [header_version(), "near"]
+    assert files(tmp_path / "unused") == set()
+
+
+def test_a_build_for_one_lua_is_not_taken_for_another(checkout: Path, tmp_path: Path) -> None:
+    for lua, version in [*INTERPRETERS[:2], *INTERPRETERS[:2]]:
+        luarocks(checkout, version, tmp_path / "tree", "make")
+        assert try_it(lua, version, tmp_path / "tree", tmp_path, "mem://")
+
+
 def test_removing_the_rock_leaves_nothing(checkout: Path, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     for version in VERSIONS:
