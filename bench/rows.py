@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from machine import CLIENT_CORE, SERVER_CORE
-from ways import Gap, instructions, peer_python, run_once, start_ms
+from ways import Gap, compile_ours, instructions, peer_python, run_once, start_ms
 
 STARTS_A_ROUND = 10
 
@@ -175,8 +175,10 @@ def binding_price(language: str, title: str) -> Callable[[str, Settings, int], l
 # ---- T15: each start is a process; the bare one, which does nothing, is taken off round by round
 
 
-def starts(name: str, what: str, commands: list[list[str]], settings: Settings) -> tuple[list[list[float]], list[float]]:
+def starts(commands: list[list[str]], settings: Settings) -> tuple[list[list[float]], list[float]]:
     """For each command its median start of every round, interleaved; and how much longer the second lives than the first."""
+    if sys.executable in commands[0]:
+        compile_ours()
     medians: list[list[float]] = [[] for _ in commands]
     for _ in range(settings.rounds):
         times: list[list[float]] = [[] for _ in commands]
@@ -190,7 +192,7 @@ def starts(name: str, what: str, commands: list[list[str]], settings: Settings) 
 
 def start_row(what: str, bare: list[str], full: list[str], target: float | None) -> Callable[[str, Settings, int], list[Row]]:
     def measure(name: str, settings: Settings, port: int) -> list[Row]:
-        medians, extra = starts(name, what, [bare, full], settings)
+        medians, extra = starts([bare, full], settings)
         row = row_of(name, what, extra, ours=" ".join(full[-2:]), peer=" ".join(bare[-2:]), unit="ms", value_unit="ms")
         row.peer_value, row.ours_value = (statistics.median(taken) for taken in medians)
         return [row.judge(target)]
@@ -213,7 +215,7 @@ def first_get(peer: str) -> Callable[[str, Settings, int], list[Row]]:
         pythons = [sys.executable, peer_python()]
         gets = [FIRST_GETS[way].replace("{port}", str(port)) for way in ("coffer", peer)]
         commands = [[python, "-c", text] for python, got in zip(pythons, gets, strict=True) for text in ("pass", got)]
-        medians, ours = starts(name, peer, commands, settings)
+        medians, ours = starts(commands, settings)
         theirs = [full - bare for bare, full in zip(medians[2], medians[3], strict=True)]
         row = row_of(name, f"Python: import, open, first GET: {peer} over ours", [b / a for a, b in zip(ours, theirs, strict=True)])
         row.ours, row.peer, row.value_unit = "python/coffer", f"python/{peer}", "ms"

@@ -40,6 +40,7 @@ class Stage:
         monkeypatch.setattr(rows, "instructions", self.instructions)
         monkeypatch.setattr(rows, "start_ms", lambda command, core: float(len(" ".join(command))))
         monkeypatch.setattr(rows, "peer_python", lambda: "python")
+        monkeypatch.setattr(rows, "compile_ours", lambda: None)
 
     def run_once(self, way: str, port: int, count: int, core: int) -> dict[str, float]:
         if way in ways.NOT_HERE:
@@ -102,7 +103,7 @@ def test_a_row_that_cannot_run_says_why(name: str, monkeypatch: pytest.MonkeyPat
     def refuse(*_: object) -> float:
         raise ways.Gap("it is not there")
 
-    for function in ("run_once", "instructions", "start_ms", "peer_python"):
+    for function in ("run_once", "instructions", "start_ms", "peer_python", "compile_ours"):
         monkeypatch.setattr(rows, function, refuse)
     monkeypatch.setitem(sys.modules, "coffer", None)  # cannot be imported
     measured = rows.measure(name, SETTINGS, 1)
