@@ -4,7 +4,7 @@ this Python links both.
 With SWIG 4.4 or newer the extension uses the limited API, and one abi3 wheel serves CPython 3.11 and all that follow; with
 Debian's 4.1 it is for the one CPython that builds it. A source distribution holds the wrapper, so that building it needs no
 SWIG. The system gives hiredis, zstd and OpenSSL, found by pkg-config. COFFER_SANITIZE=asan builds all of it with ASan and
-UBSan.
+UBSan. COFFER_STATIC=1 takes these libraries' archives into the extension, for a wheel that is to run elsewhere: docs/packaging.md.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ PYTHON = Path("bindings/python")
 SHIPPED_WRAPPER = PYTHON / "coffer_core_wrap.c"  # in source distributions only
 NATIVE = [PYTHON / "native.c", PYTHON / "native_calls.c", PYTHON / "native_tables.c"]
 INCLUDES = ["core/include", str(PYTHON)]
-LIBRARIES = ["hiredis", "libzstd", "libcrypto", "libssl"]
+LIBRARIES = ["hiredis", "libzstd", "libssl", "libcrypto"]  # who needs another comes before it
+BUNDLED = "BUNDLED.txt"  # what an extension holds, beside it
+ARCHIVES = ["libhiredis-dev", "libzstd-dev", "libssl-dev"]  # Debian's packages of them
+# OpenSSL asks to be cleaned up when the process ends, so what holds it must never be unloaded.
+# Zstd leaves names open for others to fill (weak): another zstd of the process must not.
+STATIC_FLAGS = ["-Wl,-z,nodelete", "-Wl,-z,nodynamic-undefined-weak", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-s"]
 LIMITED_API = ("Py_LIMITED_API", "0x030B0000")
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wstrict-prototypes", "-Wmissing-prototypes"]
 GENERATED_WARNINGS = ["-Wno-unused", "-Wno-cast-function-type", "-Wno-missing-field-initializers"]
@@ -69,6 +74,26 @@ def pkg_config(*arguments: str) -> list[str]:
         raise SystemExit(f"coffer: building needs the headers of hiredis, zstd and OpenSSL 3: {fault.stderr}") from None
 
 
+def link_flags() -> list[str]:
+    """The libraries, and in COFFER_STATIC=1 their archives, whose names --exclude-libs then keeps inside."""
+    flags = pkg_config("--libs")
+    if is_static:
+        flags = [re.sub(r"^-l(.+)$", r"-l:lib\1.a", flag) for flag in flags] + ["-ldl", *STATIC_FLAGS]
+    return ["-Wl,--exclude-libs,ALL", *flags, "-lpthread"]
+
+
+def bundled() -> str:
+    """The packages whose archives are in an extension of COFFER_STATIC=1, and their notices: the licences want them to go along."""
+    query = ["dpkg-query", "-W", "-f", r"  ${Package} ${Version}\n", *ARCHIVES]
+    notices = [Path("/usr/share/doc") / package / "copyright" for package in ARCHIVES]
+    try:
+        held = subprocess.run(query, capture_output=True, text=True, check=True).stdout
+        texts = [f"---- {path.parent.name}\n\n{path.read_text(encoding='utf-8')}" for path in notices]
+    except (OSError, subprocess.CalledProcessError) as fault:
+        raise SystemExit(f"coffer: COFFER_STATIC=1 takes Debian's packages {', '.join(ARCHIVES)}: {fault}") from None
+    return "\n".join(["The extension module beside this file holds the libraries of these packages of Debian:\n", held, *texts])
+
+
 def make_core(folder: Path) -> Path:
     """Builds the core's static library with CMake."""
     forget_other_tools(folder)
@@ -110,8 +135,10 @@ class BuildExtension(build_ext):
         self.compiler.link_shared_object(
             [*objects, str(core)],
             self.get_ext_fullpath(ext.name),
-            extra_postargs=["-Wl,--exclude-libs,ALL", *pkg_config("--libs"), "-lpthread"],
+            extra_postargs=link_flags(),
         )
+        if is_static:
+            Path(self.get_ext_fullpath(ext.name)).with_name(BUNDLED).write_text(bundled(), encoding="utf-8")
 
     def compile_parts(self, sources: list[str], warnings: list[str]) -> list[str]:
         macros = [("_DEFAULT_SOURCE", None), *([LIMITED_API] if is_limited else [])]
@@ -134,6 +161,7 @@ class SourceDistribution(sdist):
 
 
 is_limited = swig_version() >= (4, 4, 1)
+is_static = os.environ.get("COFFER_STATIC") == "1"
 
 setup(
     version=version(),
