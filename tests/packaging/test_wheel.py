@@ -11,14 +11,12 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pythons import EXPECTED, ROOT, TIMEOUT_S, Environment, Interpreter, found
 
-sys.path.insert(0, str(ROOT / "tests/python"))
-from support import RedisServer, has_redis, redis_server
+from support import RedisServer
 
 DIST = ROOT / "dist"
 TOOLS = ROOT / "build/wheel-tools/bin"
@@ -72,14 +70,6 @@ def extension(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("extension")
     with zipfile.ZipFile(wheel) as archive:
         return Path(archive.extract("coffer/_coffer_core.abi3.so", folder))
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    if not has_redis():
-        pytest.skip("redis-server is not installed")
-    with redis_server() as running:
-        yield running
 
 
 def tracked(*paths: str) -> set[str]:
@@ -175,7 +165,6 @@ def assert_works(environment: Environment, server: RedisServer) -> None:
     try:
         assert b"the same words" in raw.get("wheel:plain:text") and len(raw.get("wheel:plain:text")) < 1000
         assert b"secret" not in raw.get("wheel:sealed:value")
-        raw.call("FLUSHALL")
     finally:
         raw.close()
     for command in ([str(environment.folder / "bin/coffer")], [str(environment.python), "-m", "coffer"]):
