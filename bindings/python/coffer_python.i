@@ -171,5 +171,6 @@ COFFER_NATIVE(close)
 COFFER_NATIVE(json_check)
 COFFER_NATIVE(option_table)
 COFFER_NATIVE(stats)
+COFFER_NATIVE(inspect)
 
 %include "coffer.i"

@@ -115,6 +115,7 @@ PyObject *coffer__py_close(PyObject *self, PyObject *args);
 PyObject *coffer__py_json_check(PyObject *self, PyObject *args);
 PyObject *coffer__py_option_table(PyObject *self, PyObject *args);
 PyObject *coffer__py_stats(PyObject *self, PyObject *args);
+PyObject *coffer__py_inspect(PyObject *self, PyObject *args);
 
 /* Whether JSON keeps the object as it is; ValueTypeError or ArgumentError says what does not fit. */
 bool coffer__py_json_fits(PyObject *object);

@@ -192,3 +192,54 @@ PyObject *coffer__py_stats(PyObject *self, PyObject *args) {
                             put(dict, "latency", latency_dict(metrics.latency)) && put(dict, "store", store_dict(&metrics.store)) &&
                             put(dict, "pool", pool_dict(&metrics)));
 }
+
+/* ---- a stored envelope ---- */
+
+static bool put_text(PyObject *dict, const char *name, const char *text) {
+    return put(dict, name, PyUnicode_FromString(text));
+}
+
+static bool put_flag(PyObject *dict, const char *name, bool flag) {
+    return put(dict, name, PyBool_FromLong(flag));
+}
+
+static PyObject *inspection_dict(const coffer_inspection *seen) {
+    PyObject *dict = PyDict_New();
+    bool has_header = put_text(dict, "verdict", coffer_status_name(seen->verdict)) && put_text(dict, "text", coffer_status_text(seen->verdict)) &&
+                      put_flag(dict, "has_header", seen->has_header) && put_flag(dict, "has_body", seen->has_body) &&
+                      put_count(dict, "version", seen->version) && put_count(dict, "suite", seen->suite) && put_count(dict, "flags", seen->flags) &&
+                      put_count(dict, "key_id", seen->key_id) && put_count(dict, "entry_id", seen->entry_id) &&
+                      put_count(dict, "lease_unix_ms", seen->lease_unix_ms);
+    bool has_body = has_header && put_count(dict, "kind", seen->kind) && put_count(dict, "codec", seen->codec) &&
+                    put_count(dict, "format", seen->format) && put_count(dict, "tag_count", seen->tag_count) &&
+                    put_count(dict, "payload_bytes", seen->payload_bytes) && put_count(dict, "stored_bytes", seen->stored_bytes) &&
+                    put_count(dict, "pad_bytes", seen->pad_bytes) && put_count(dict, "created_unix_ms", seen->created_unix_ms) &&
+                    put_count(dict, "fresh_unix_ms", seen->fresh_unix_ms) && put_count(dict, "expires_unix_ms", seen->expires_unix_ms) &&
+                    put_count(dict, "load_cost_ms", seen->load_cost_ms);
+    return filled(dict, has_body && put(dict, "payload", PyBytes_FromStringAndSize(seen->payload.data, (Py_ssize_t)seen->payload.len)));
+}
+
+/* (handle, key, bytes) -> {"verdict": "OK", ...}: the fields of coffer_inspection */
+PyObject *coffer__py_inspect(PyObject *self, PyObject *args) {
+    PyObject *capsule, *key_object, *bytes;
+    coffer_slice key;
+    char *data;
+    Py_ssize_t len;
+    coffer_inspection seen = {.struct_size = sizeof seen};
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OOO", &capsule, &key_object, &bytes) || !coffer__py_key(key_object, &key) ||
+        PyBytes_AsStringAndSize(bytes, &data, &len) != 0) {
+        return NULL;
+    }
+    coffer__py_handle *handle = coffer__py_handle_of(capsule);
+    if (handle == NULL) {
+        return NULL;
+    }
+    coffer_status status = coffer_envelope_inspect(coffer__py_handle_namespace(handle), key, coffer_slice_of(data, (size_t)len), &seen);
+    if (status != COFFER_OK) {
+        return coffer__py_raise(status, NULL);
+    }
+    PyObject *dict = inspection_dict(&seen);
+    coffer_inspection_clear(&seen);
+    return dict;
+}

@@ -26,6 +26,30 @@ class RawStats(TypedDict):
     store: dict[str, int]
     pool: dict[str, int]
 
+class RawInspection(TypedDict):
+    verdict: str
+    text: str
+    has_header: bool
+    has_body: bool
+    version: int
+    suite: int
+    flags: int
+    key_id: int
+    entry_id: int
+    lease_unix_ms: int
+    kind: int
+    codec: int
+    format: int
+    tag_count: int
+    payload_bytes: int
+    stored_bytes: int
+    pad_bytes: int
+    created_unix_ms: int
+    fresh_unix_ms: int
+    expires_unix_ms: int
+    load_cost_ms: int
+    payload: bytes
+
 COFFER_OK: Final[int]
 COFFER_MISS: Final[int]
 COFFER_STALE: Final[int]
@@ -52,6 +76,7 @@ def close(handle: _Handle, /) -> None: ...
 def json_check(value: object, /) -> None: ...
 def option_table() -> list[tuple[str, str, str, str, str, bool, bool]]: ...
 def stats(handle: _Handle, /) -> RawStats: ...
+def inspect(handle: _Handle, key: _Key, envelope: bytes, /) -> RawInspection: ...
 
 # made by SWIG
 def coffer_version() -> str: ...

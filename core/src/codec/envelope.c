@@ -139,6 +139,9 @@ typedef struct reading {
     coffer__buf *scratch;
     uint8_t suite;
     uint32_t key_id;
+    bool has_body;
+    coffer__packed packed;
+    size_t pad_bytes;
 } reading;
 
 static coffer_status read_header(reading *now) {
@@ -207,7 +210,9 @@ static coffer_status open_sealed(reading *now, coffer_slice *body) {
     }
     now->scratch->len = text_bytes;
     *body = coffer__buf_slice(now->scratch);
-    return coffer__pad_strip(body);
+    status = coffer__pad_strip(body);
+    now->pad_bytes = text_bytes - body->len;
+    return status;
 }
 
 static coffer_status open_placeholder(reading *now, coffer_slice *body) {
@@ -236,13 +241,13 @@ static coffer_status unpack(reading *now, coffer_slice body, coffer__packed *pac
 }
 
 static coffer_status read_body(reading *now, coffer_slice body, coffer__entry *entry) {
-    coffer__packed packed;
-    coffer_status status = coffer__body_parse(now->codec, body, entry, &packed);
+    now->has_body = body.len >= COFFER__BODY_FIXED_BYTES;
+    coffer_status status = coffer__body_parse(now->codec, body, entry, &now->packed);
     if (status != COFFER_OK) {
         return status;
     }
-    entry->payload = packed.payload;
-    return packed.codec == COFFER__CODEC_ZSTD ? unpack(now, body, &packed, entry) : COFFER_OK;
+    entry->payload = now->packed.payload;
+    return now->packed.codec == COFFER__CODEC_ZSTD ? unpack(now, body, &now->packed, entry) : COFFER_OK;
 }
 
 static coffer_status read_all(reading *now, coffer__entry *entry) {
@@ -269,5 +274,46 @@ coffer_status coffer__envelope_read(const coffer__codec *codec, const coffer__bi
         coffer__buf_clear(scratch);
     }
     entry->entry_id = has_id ? coffer__get_u64(in.data + COFFER__ENVELOPE_ID_OFFSET) : 0;
+    return status;
+}
+
+/* ---- looking ---- */
+
+static void examine_header(coffer_slice in, coffer__examined *examined) {
+    const uint8_t *at = (const uint8_t *)in.data;
+    examined->has_header = in.len >= COFFER__ENVELOPE_HEADER_BYTES && at[0] == COFFER__ENVELOPE_MAGIC;
+    if (examined->has_header) {
+        examined->version = at[1];
+        examined->suite = at[2];
+        examined->flags = at[3];
+        examined->key_id = coffer__get_u32(at + 4);
+        examined->entry.entry_id = coffer__get_u64(at + COFFER__ENVELOPE_ID_OFFSET);
+        examined->entry.lease_unix_ms = coffer__get_u64(at + ID_END);
+    }
+}
+
+coffer_status coffer__envelope_examine(const coffer__codec *codec, const coffer__binding *binding, coffer_slice in, coffer__buf *scratch,
+                                       coffer__examined *examined) {
+    coffer__codec unsealed = *codec;
+    reading now = {.codec = codec, .binding = binding, .in = in, .scratch = scratch};
+    *examined = (coffer__examined){.has_header = false};
+    coffer__buf_clear(scratch);
+    coffer_status status = read_all(&now, &examined->entry);
+    if (status == COFFER_DOWNGRADE) {
+        unsealed.sealer = NULL;
+        now.codec = &unsealed;
+        (void)read_all(&now, &examined->entry);
+    }
+    examined->has_body = now.has_body;
+    if (now.has_body) {
+        examined->codec = now.packed.codec;
+        examined->raw_bytes = now.packed.raw_bytes;
+        examined->packed_bytes = now.packed.payload.len;
+        examined->pad_bytes = now.pad_bytes;
+    }
+    if (status != COFFER_OK) {
+        examined->entry.payload = COFFER_SLICE("");
+    }
+    examine_header(in, examined);
     return status;
 }

@@ -68,4 +68,24 @@ coffer_status coffer__envelope_write_with_nonce(const coffer__codec *codec, cons
 coffer_status coffer__envelope_read(const coffer__codec *codec, const coffer__binding *binding, coffer_slice in, coffer__buf *scratch,
                                     coffer__entry *entry);
 
+/* An entry with all that else is known of it, as far as it could be read. */
+typedef struct coffer__examined {
+    coffer__entry entry; /* its payload where the verdict is OK */
+    bool has_header;
+    bool has_body; /* its checksum or seal is right */
+    uint8_t version;
+    uint8_t suite;
+    uint8_t flags;
+    uint32_t key_id;
+    uint8_t codec;
+    size_t packed_bytes;
+    size_t raw_bytes;
+    size_t pad_bytes;
+} coffer__examined;
+
+/* For people who look: coffer__envelope_read, whose status it answers, and the fields of what that refuses. One that only is not sealed where it
+ * should be (DOWNGRADE) is looked into too. The entry's slices are as there. */
+coffer_status coffer__envelope_examine(const coffer__codec *codec, const coffer__binding *binding, coffer_slice in, coffer__buf *scratch,
+                                       coffer__examined *examined);
+
 #endif

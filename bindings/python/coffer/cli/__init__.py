@@ -2,6 +2,7 @@
 
     coffer replay TRACE    what a cache would do for your traffic
     coffer demo            the same with traffic that is made up
+    coffer inspect KEY     what a stored value's envelope says
 
 Each command is a row of parser and function; exit statuses are in `_errors.py`.
 """
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from ._backend import Backend, real_backend
 from ._errors import EXIT_INTERRUPTED, EXIT_USAGE, CommandError
+from ._inspect import run_inspect
 from ._parser import make_parser
 from ._run import run_demo, run_replay
 
@@ -23,6 +25,7 @@ __all__ = ["main"]
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Backend], int]] = {
     "replay": run_replay,
     "demo": run_demo,
+    "inspect": run_inspect,
 }
 
 

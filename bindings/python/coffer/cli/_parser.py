@@ -35,6 +35,28 @@ Each name is told in the documentation of the module coffer.cli._report.
 exit status: 0 done; 1 the cache cannot be reached or gave wrong values; 2 a wrong argument, an
 unreadable or empty trace, an unusable database; 130 Ctrl-C (the report is of what was done)"""
 
+_INSPECT_ABOUT = """\
+Shows what a stored value's envelope says: its suite, key id, compression, format, sizes and times,
+and what a reader makes of it. The value itself is shown with --value alone, keys never."""
+
+_INSPECT_MORE = """\
+With --url, WHAT is a key: of --prefix and --namespace (users, or users@3 with a version), or with
+--full-key as it is on the server, such as prod:users:42. Without, it is a file (-: standard input)
+that holds an envelope, as it is or in hex.
+
+A sealed envelope opens with the key that sealed it, which is read from the environment
+(COFFER_SEAL_KEY, COFFER_SEAL_KEY_ID) or from a file that only its owner can read; and only as what
+it was stored as: for a file, --prefix, --namespace and --key say that. Without them its header is
+shown.
+
+Times are the server's, how far away they are is by this machine's clock.
+
+--json FILE writes every field (- : to standard output, instead of the report), schema
+coffer-inspect/1. Each name is told in the documentation of the module coffer.cli._inspect_report.
+
+exit status: 0 shown; 1 what is there is refused by readers, there is nothing, or the server cannot
+be reached; 2 a wrong argument or an unreadable file"""
+
 
 def version() -> str:
     """Coffer's version."""
@@ -70,15 +92,19 @@ def make_parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("trace", metavar="TRACE", nargs="?", help="a trace of your own instead")
     _add_options(demo)
+    inspect = _command(commands, "inspect", "what a stored value's envelope says", _INSPECT_ABOUT, _INSPECT_MORE)
+    _add_inspect_options(inspect)
     return parser
 
 
-def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, brief: str, about: str) -> argparse.ArgumentParser:
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, brief: str, about: str, more: str = _REPLAY_MORE
+) -> argparse.ArgumentParser:
     return commands.add_parser(
         name,
         help=brief,
         description=textwrap.dedent(about),
-        epilog=_REPLAY_MORE,
+        epilog=more,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
@@ -107,6 +133,20 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "that (the TTL is not scaled). Each of the two passes takes that long",
     )
     add("--json", metavar="FILE", help="write every figure to FILE as JSON")
+
+
+def _add_inspect_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("what", metavar="KEY|FILE", help="with --url a key; without, a file that holds an envelope, - for standard input")
+    add("--url", help="the server: redis://host:port/db, unix://")
+    add("--prefix", help="first field of the key on the server (default: _, none)")
+    add("--namespace", metavar="NAME[@VERSION]", help="second field (default: _, none)")
+    add("--full-key", action="store_true", help="KEY is as on the server: prefix:namespace:key")
+    add("--key", help="the key that a sealed FILE was stored under")
+    add("--seal-key-file", metavar="FILE", help="a file with the key that sealed it, base64, chmod 600")
+    add("--seal-key-id", metavar="N", help="that key's id (default: derived from it)")
+    add("--value", action="store_true", help="show the value too")
+    add("--json", metavar="FILE", help="write every field to FILE as JSON")
 
 
 def _positive(text: str) -> int:

@@ -34,7 +34,7 @@ def run_demo(arguments: argparse.Namespace, backend: Backend) -> int:
     trace = synthetic_trace(limit=arguments.limit) if arguments.trace is None else _read(arguments, progress)
     status = _replay(arguments, backend, trace, progress)
     if status == EXIT_OK and arguments.json != "-":
-        _say("\n" + what_next(bool(trace.synthetic), _settings(arguments).is_local))
+        say("\n" + what_next(bool(trace.synthetic), _settings(arguments).is_local))
     return status
 
 
@@ -92,12 +92,12 @@ def _check_json(name: str | None) -> None:
 
 def _publish(outcome: Outcome, json_name: str | None) -> None:
     if json_name != "-":
-        _say(as_text(outcome))
+        say(as_text(outcome))
     if json_name is None:
         return
     text = json.dumps(as_json(outcome, version()), indent=2, ensure_ascii=True)
     if json_name == "-":
-        _say(text)
+        say(text)
         return
     try:
         pathlib.Path(json_name).write_text(text + "\n", encoding="utf-8")
@@ -105,7 +105,7 @@ def _publish(outcome: Outcome, json_name: str | None) -> None:
         raise UsageError(f"cannot write {shown_name(json_name)}: {error.strerror}") from error
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     """To standard output, whatever its encoding."""
     encoding = sys.stdout.encoding or "ascii"
     if encoding.lower().replace("-", "") != "utf8":
