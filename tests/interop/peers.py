@@ -1,7 +1,8 @@
 """Each language as somebody who can be asked to store and read: C and Lua in a process of their own (peer.c, peer.lua), Python here.
 
-All answer the same lines, which peer.c describes; what a value looks like in them differs, so `reads` says what a peer has to answer
-for a value. COFFER_INTEROP_BUILD names another build of the C peer, COFFER_LUA_FOLDER one of Lua's modules, COFFER_LUA_PRELOAD what it needs.
+All answer the same lines, which peer.c describes; what a value looks like in them differs, so `reads` says what a peer has to
+answer for a value. COFFER_INTEROP_BUILD names another build of the C peer, COFFER_LUA_FOLDER one of Lua's modules and
+COFFER_LUA_PRELOAD libraries that it needs.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ JSON_PAYLOAD = re.compile(r"(?<= 2:)[0-9a-f]*")
 def _json_form(payload: re.Match[str]) -> str:
     """C reads the text of a JSON value; here it is looked into as others do. One that is no JSON stays as it is."""
     try:
-        return shown(json.loads(bytes.fromhex(payload[0])))
+        return shown(json.loads(bytes.fromhex(payload[0]).decode(), parse_constant=int))
     except ValueError:
         return payload[0]
 
@@ -170,9 +171,10 @@ class LuaPeer(Process):
         return f"{payload.format}:{payload.data.hex()}"
 
     def form(self, value: Value) -> str:
-        if isinstance(value, Json):
+        if isinstance(value, Json) and not isinstance(value.value, str):
             return f"v:{shown(value.value, doubles=not self._has_integers)}"
-        return f"s:{payload_of(value).data.hex()}"
+        data = value.value.encode() if isinstance(value, Json) else payload_of(value).data
+        return f"s:{data.hex()}"
 
     def stores(self, value: Value) -> Value:
         if isinstance(value, Json) and not self._has_integers:
@@ -215,7 +217,7 @@ class PythonPeer(Peer):
 
     def form(self, value: Value) -> str:
         if isinstance(value, Json):
-            return f"2:{shown(value.value)}"
+            return self.form(value.value) if isinstance(value.value, str) else f"2:{shown(value.value)}"
         if isinstance(value, str):
             return f"1:{value.encode().hex()}"
         return f"0:{payload_of(value).data.hex()}"

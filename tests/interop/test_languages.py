@@ -105,8 +105,9 @@ def test_conditional_writes_see_each_other(peer: PeerOf, server_url: str, one: s
     assert second.ask("compare_and_set", key, identity, second.given("in time")) == "ok"
     assert first.get("key") == first.reads("in time")
     second.set("gone", ABSENT)
-    assert first.ask("exists", hexed("gone")) == "no"
-    assert first.ask("add", hexed("gone"), first.given("back")) in ("ok", "no")
+    assert (first.ask("exists", hexed("gone")), first.get("gone")) == ("no", "miss negative")
+    assert first.ask("add", hexed("gone"), first.given("back")) == "ok"
+    assert second.get("gone") == second.reads("back")
 
 
 @pytest.mark.parametrize(("one", "other"), OTHERS)
