@@ -60,6 +60,7 @@ def run_inspect(arguments: argparse.Namespace, _: Backend) -> int:
     _check_url(arguments)
     place = _place(arguments)
     seal = _seal_options(arguments)
+    _opened(arguments.url or _NOWHERE, **place.options, **seal).close()  # what is wrong with them is told before a server is asked
     server_ttl_ms = None
     if arguments.url is None:
         name, data = shown_name(arguments.what), _read_file(arguments.what)
