@@ -43,14 +43,22 @@ PyObject *coffer__py_raise_type(const char *what, PyObject *object) {
 
 /* ---- inputs ---- */
 
+/* A str gave no UTF-8: it has none, which is told in these words; or there was no memory, which Python has told. Always false. */
+static bool text_refused(coffer_status status, const char *message) {
+    if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+        PyErr_Clear();
+        coffer__py_raise(status, message);
+    }
+    return false;
+}
+
 bool coffer__py_key(PyObject *object, coffer_slice *key) {
     Py_ssize_t length = 0;
     char *data = NULL;
     if (PyUnicode_Check(object)) {
         const char *text = PyUnicode_AsUTF8AndSize(object, &length);
         if (text == NULL) {
-            PyErr_Clear();
-            return coffer__py_raise(COFFER_KEY_INVALID, "a key cannot hold lone surrogates") != NULL;
+            return text_refused(COFFER_KEY_INVALID, "a key cannot hold lone surrogates");
         }
         *key = coffer_slice_of(text, (size_t)length);
         return true;
@@ -69,11 +77,7 @@ static bool input_text(coffer__py_input *input, PyObject *object, uint8_t format
     Py_ssize_t length = 0;
     const char *text = PyUnicode_AsUTF8AndSize(object, &length);
     if (text == NULL) {
-        if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
-            PyErr_Clear();
-            coffer__py_raise(COFFER_ARG, "a str with lone surrogates cannot be stored: it is not text");
-        }
-        return false;
+        return text_refused(COFFER_ARG, "a str with lone surrogates cannot be stored: it is not text");
     }
     input->data = coffer_slice_of(text, (size_t)length);
     input->format = format;

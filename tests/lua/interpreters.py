@@ -22,6 +22,9 @@ class Interpreter:
     name: str
     version: str  # of its C interface
 
+    def __str__(self) -> str:
+        return self.name
+
     @property
     def has_integers(self) -> bool:
         return self.version == "5.4"

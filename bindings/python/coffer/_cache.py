@@ -38,10 +38,10 @@ T = TypeVar("T")
 
 
 class _Loading(threading.local):
-    """The loads whose loaders are running on this thread, the innermost last."""
+    """The load whose loader is running on this thread, the innermost one. Each loader puts back what was there before: an
+    assignment to a name that is there needs no memory, which may be what the loader lacked."""
 
-    def __init__(self) -> None:
-        self.stack: list[core._Op] = []
+    innermost: core._Op | None = None
 
 
 _LOADING = _Loading()
@@ -264,8 +264,7 @@ class Cache:
         """
         limit_ms = timeout_ms(timeout)
         lifetime_ms = ttl_ms(ttl)
-        stack = _LOADING.stack
-        answer: Any = core.load_begin(self._handle, key, decode_json, stack[-1] if stack else None, limit_ms)
+        answer: Any = core.load_begin(self._handle, key, decode_json, _LOADING.innermost, limit_ms)
         while type(answer) is _CAPSULE:
             answer = _load(answer, key, loader, lifetime_ms)
         return answer  # type: ignore[no-any-return]
@@ -310,8 +309,9 @@ class Cache:
 
 def _load(load: core._Op, key: K, loader: Callable[[K], Any], lifetime_ms: int) -> Any:
     """Runs the loader and tells the core. The value; or the load again, where its loader has to run once more."""
-    _LOADING.stack.append(load)
+    outer = _LOADING.innermost
     try:
+        _LOADING.innermost = load
         value = loader(key)
         is_absent = value is None or value is ABSENT
         data, form = ("", core.COFFER_FORMAT_BYTES) if is_absent else encode(value)
@@ -321,7 +321,7 @@ def _load(load: core._Op, key: K, loader: Callable[[K], Any], lifetime_ms: int) 
             raise
         return stale
     finally:
-        _LOADING.stack.pop()
+        _LOADING.innermost = outer
     return core.load_supply(load, data, form, lifetime_ms, is_absent, value, decode_json)
 
 

@@ -122,7 +122,9 @@ static void looked(coffer_op *op) {
     if (!coffer__reply_is_stored(op, call)) {
         return;
     }
-    coffer__judge(op, op->key, &call->reply, 0, &state->scratch, &state->seen);
+    if (!coffer__judge(op, op->key, &call->reply, 0, &state->scratch, &state->seen)) {
+        return;
+    }
     if (state->seen.found != COFFER__FOUND_FRESH) {
         coffer__op_finish(op, COFFER_MISS);
         return;

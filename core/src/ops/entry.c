@@ -45,37 +45,40 @@ static coffer__found judge_times(coffer_op *op, const coffer__entry *entry) {
     return fresh ? COFFER__FOUND_FRESH : COFFER__FOUND_STALE;
 }
 
-static coffer__found judge_envelope(coffer_op *op, coffer_slice key, coffer_slice bytes, coffer__buf *scratch, coffer__seen *seen) {
+/* Want of memory says nothing about the entry: taken for dead, it would be written over by add and by a load. */
+static bool judge_envelope(coffer_op *op, coffer_slice key, coffer_slice bytes, coffer__buf *scratch, coffer__seen *seen) {
     coffer__binding binding = coffer__namespace_binding(op->ns, key);
     coffer_status status = coffer__envelope_read(&op->ns->codec, &binding, bytes, scratch, &seen->entry);
-    if (status == COFFER_OK) {
-        return judge_times(op, &seen->entry);
+    seen->found = status == COFFER_OK ? judge_times(op, &seen->entry) : COFFER__FOUND_DEAD;
+    if (status == COFFER_NO_MEMORY || status == COFFER_INTERNAL) {
+        coffer__op_finish(op, status);
+        return false;
     }
-    if (status != COFFER_PLACEHOLDER) {
+    if (status != COFFER_OK && status != COFFER_PLACEHOLDER) {
         coffer__op_count(op, COFFER__COUNT_unreadable, 1);
         coffer__count_refusal(op->ns->observer, status);
         coffer__log(COFFER_LOG_ENTRY_REFUSED, status, "%s", coffer_operation_name(op->kind->operation));
     }
-    return COFFER__FOUND_DEAD;
+    return true;
 }
 
-void coffer__judge(coffer_op *op, coffer_slice key, const coffer__reply *reply, size_t node, coffer__buf *scratch, coffer__seen *seen) {
+bool coffer__judge(coffer_op *op, coffer_slice key, const coffer__reply *reply, size_t node, coffer__buf *scratch, coffer__seen *seen) {
     memset(seen, 0, sizeof *seen);
     if (reply->nodes[node].type != COFFER__REPLY_BULK) {
         seen->found = COFFER__FOUND_NOTHING;
-        return;
+        return true;
     }
     coffer_slice bytes = coffer__reply_text(reply, node);
     if (op->ns->options->raw) {
         seen->found = COFFER__FOUND_FRESH;
         seen->entry.payload = bytes;
-        return;
+        return true;
     }
     if (bytes.len > COFFER__ENVELOPE_ID_OFFSET) {
         seen->id_len = bytes.len - COFFER__ENVELOPE_ID_OFFSET < sizeof seen->id ? bytes.len - COFFER__ENVELOPE_ID_OFFSET : sizeof seen->id;
         memcpy(seen->id, bytes.data + COFFER__ENVELOPE_ID_OFFSET, seen->id_len);
     }
-    seen->found = judge_envelope(op, key, bytes, scratch, seen);
+    return judge_envelope(op, key, bytes, scratch, seen);
 }
 
 coffer_value coffer__seen_value(const coffer_op *op, const coffer__seen *seen) {

@@ -21,8 +21,9 @@ typedef struct coffer__seen {
 } coffer__seen;
 
 /* Judges what is stored at this node of a reply, a BULK or NIL, for this key of the caller. Counts refusals. `scratch` holds what had to be
- * decompressed or opened, as long as the entry is used. In raw namespaces whatever is there is FRESH. */
-void coffer__judge(coffer_op *op, coffer_slice key, const coffer__reply *reply, size_t node, coffer__buf *scratch, coffer__seen *seen);
+ * decompressed or opened, as long as the entry is used. In raw namespaces whatever is there is FRESH.
+ * False: it could not be told (NO_MEMORY, or INTERNAL of the cryptographic library), and the op is finished. */
+bool coffer__judge(coffer_op *op, coffer_slice key, const coffer__reply *reply, size_t node, coffer__buf *scratch, coffer__seen *seen);
 
 /* The value that a reader gets of what was seen. */
 coffer_value coffer__seen_value(const coffer_op *op, const coffer__seen *seen);

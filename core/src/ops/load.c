@@ -97,8 +97,10 @@ static bool is_load_needed(coffer_op *op) {
     if (!coffer__reply_is_stored(op, call)) {
         return false;
     }
-    coffer__judge(op, op->key, &call->reply, 0, &state->scratch, &state->seen);
     state->has_stale = false;
+    if (!coffer__judge(op, op->key, &call->reply, 0, &state->scratch, &state->seen)) {
+        return false;
+    }
     if (state->seen.found == COFFER__FOUND_STALE) {
         keep_stale(op, &state->seen);
     }

@@ -150,10 +150,13 @@ static bool call_on_all_keys(coffer_op *op, const coffer__command *command) {
 
 /* ---- get_many ---- */
 
-static void read_item(coffer_op *op, size_t index, const coffer__reply *reply, size_t node) {
+/* False: the op is finished. */
+static bool read_item(coffer_op *op, size_t index, const coffer__reply *reply, size_t node) {
     many_state *state = state_of(op);
     coffer__seen seen;
-    coffer__judge(op, state->keys[index], reply, node, &state->scratches[index], &seen);
+    if (!coffer__judge(op, state->keys[index], reply, node, &state->scratches[index], &seen)) {
+        return false;
+    }
     bool fresh = seen.found == COFFER__FOUND_FRESH;
     bool stale = seen.found == COFFER__FOUND_STALE && state->read.accept_stale;
     op->item_statuses[index] = fresh ? COFFER_OK : stale ? COFFER_STALE : COFFER_MISS;
@@ -167,6 +170,7 @@ static void read_item(coffer_op *op, size_t index, const coffer__reply *reply, s
     } else {
         coffer__op_count(op, COFFER__COUNT_misses, 1);
     }
+    return true;
 }
 
 /* True where the reply is a row of as many values as were asked for, each of them there or not. */
@@ -192,7 +196,9 @@ static void got_many(coffer_op *op) {
             return;
         }
         for (size_t node = 1; node < call->argument_count; node++, index++) {
-            read_item(op, index, &call->reply, node);
+            if (!read_item(op, index, &call->reply, node)) {
+                return;
+            }
         }
     }
     coffer__op_finish(op, COFFER_OK);

@@ -27,8 +27,7 @@ static bool judge_reply(coffer_op *op, const coffer_call *call, coffer__seen *se
     if (!coffer__reply_is_stored(op, call)) {
         return false;
     }
-    coffer__judge(op, op->key, &call->reply, 0, &state->scratch, seen);
-    return true;
+    return coffer__judge(op, op->key, &call->reply, 0, &state->scratch, seen);
 }
 
 static bool begin_look(coffer_op *op, const char *step_name, coffer__step then) {

@@ -142,7 +142,10 @@ static bool look_done(coffer_op *op) {
         coffer__key_changes(op);
         return false;
     }
-    coffer__judge(op, op->key, &call->reply, 0, &state->scratch, &state->seen);
+    if (!coffer__judge(op, op->key, &call->reply, 0, &state->scratch, &state->seen)) {
+        coffer__key_changes(op);
+        return false;
+    }
     return true;
 }
 
