@@ -59,6 +59,19 @@ static void must_survive_rewriting(const coffer__codec *codec, const coffer__ent
     coffer__buf_free(&again);
 }
 
+/* People who look see what a reader sees. */
+static void must_be_examined_alike(const coffer__codec *codec, coffer_slice in, coffer_status wanted, const coffer__entry *read) {
+    coffer__buf scratch = COFFER__BUF_INIT;
+    coffer__examined seen;
+    memset(&seen, 0x5A, sizeof seen);
+    MUST(coffer__envelope_examine(codec, &binding, in, &scratch, &seen) == wanted);
+    MUST(wanted != COFFER_OK || (seen.has_header && seen.has_body && seen.raw_bytes == seen.entry.payload.len));
+    MUST(coffer_slice_equal(seen.entry.payload, read->payload));
+    MUST(!seen.has_header || (seen.entry.entry_id == read->entry_id && in.len >= COFFER__ENVELOPE_HEADER_BYTES));
+    MUST(seen.has_body || (seen.entry.expires_unix_ms == 0 && seen.packed_bytes == 0));
+    coffer__buf_free(&scratch);
+}
+
 static coffer_status read_it(const coffer__codec *codec, coffer_slice bytes) {
     char *copy = alone(bytes);
     coffer_slice in = coffer_slice_of(copy, bytes.len);
@@ -77,6 +90,7 @@ static coffer_status read_it(const coffer__codec *codec, coffer_slice bytes) {
         MUST(entry.payload.len == 0 && entry.tags.len == 0 && entry.expires_unix_ms == 0 && scratch.len == 0);
         MUST(coffer_status_text(status)[0] != '\0');
     }
+    must_be_examined_alike(codec, in, status, &entry);
     coffer__buf_free(&scratch);
     free(copy);
     return status;
