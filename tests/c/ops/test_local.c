@@ -383,6 +383,38 @@ static void test_every_allocation_may_fail(void **state) {
     }
 }
 
+/* An entry that cannot be opened for want of memory is still there: it is neither missed nor written over. */
+static void test_want_of_memory_is_no_dead_entry(void **state) {
+    (void)state;
+    static char value[5000];
+    const coffer_slice key = COFFER_SLICE("k"), all = coffer_slice_of(value, sizeof value);
+    world w;
+    watched_alloc_begin(WATCHED_NEVER);
+    open_world(&w, "mem://?compress=always");
+    assert_int_equal(RUN(w, set, key, all, NULL), COFFER_OK);
+    size_t refused;
+    for (size_t nth = 1;; nth++) {
+        refused = watched_alloc.refused_count;
+        watched_alloc_fail_once(nth);
+        coffer_op *adding = NULL, *reading = NULL;
+        coffer_status status = coffer_op_add(&adding, w.ns, key, COFFER_SLICE("other"), NULL);
+        status = status == COFFER_OK ? run(&w, status, adding) : status;
+        assert_true(status == COFFER_NOT_STORED || status == COFFER_NO_MEMORY);
+        watched_alloc_fail_once(nth);
+        status = coffer_op_get(&reading, w.ns, key, NULL);
+        status = status == COFFER_OK ? run(&w, status, reading) : status;
+        assert_true(status == COFFER_OK || status == COFFER_NO_MEMORY);
+        if (watched_alloc.refused_count == refused) {
+            break;
+        }
+    }
+    assert_true(refused > 3);
+    assert_true(coffer_slice_equal(coffer_op_value(w.op)->data, all));
+    close_world(&w);
+    assert_int_equal(watched_alloc.live_bytes, 0);
+    watched_alloc_end();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_set_get_delete),
@@ -400,6 +432,7 @@ int main(void) {
         cmocka_unit_test(test_a_loaders_time_is_its_own_and_a_waiters_is_not),
         cmocka_unit_test(test_a_loader_that_asks_for_what_cannot_be_leaves_the_load_to_another),
         cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_want_of_memory_is_no_dead_entry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
