@@ -79,7 +79,7 @@ def link_flags() -> list[str]:
     flags = pkg_config("--libs")
     if is_static:
         flags = [re.sub(r"^-l(.+)$", r"-l:lib\1.a", flag) for flag in flags] + ["-ldl", *STATIC_FLAGS]
-    return ["-Wl,--exclude-libs,ALL", *flags, "-lpthread"]
+    return ["-flto=auto", "-Wl,--exclude-libs,ALL", *flags, "-lpthread"]
 
 
 def bundled() -> str:
@@ -95,14 +95,16 @@ def bundled() -> str:
 
 
 def make_core(folder: Path) -> Path:
-    """Builds the core's static library with CMake."""
+    """Builds the core with CMake, as an archive to be optimised where it is linked."""
     forget_other_tools(folder)
     flags = ["-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DCOFFER_TESTS=OFF", "-DCOFFER_EXAMPLES=OFF", "-DCOFFER_WERROR=OFF"]
+    if os.environ.get("COFFER_SANITIZE"):
+        flags.append("-DCOFFER_LTO=OFF")
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     subprocess.run(["cmake", "-S", str(ROOT), "-B", str(folder), *generator, *flags], check=True)
     jobs = str(os.cpu_count() or 1)
-    subprocess.run(["cmake", "--build", str(folder), "--target", "coffer_static", "-j", jobs], check=True)
-    return folder / "libcoffer.a"
+    subprocess.run(["cmake", "--build", str(folder), "--target", "coffer_whole", "-j", jobs], check=True)
+    return folder / "libcoffer_whole.a"
 
 
 def forget_other_tools(folder: Path) -> None:

@@ -74,6 +74,19 @@ static void must_widen(coffer_slice key) {
     MUST(accepted == (key.len > 0 && key.len <= 64 * 1024));
 }
 
+/* Checked and written at once is what it is one after the other. */
+static void must_write(coffer_slice key, bool counter) {
+    for (int rules = COFFER_KEYS_DEFAULT; rules <= COFFER_KEYS_BYTES; rules++) {
+        coffer__buf once = COFFER__BUF_INIT, twice = COFFER__BUF_INIT;
+        coffer_status status = coffer__key_check(rules, key, NULL);
+        MUST(status != COFFER_OK || coffer__key_append(&twice, key, counter));
+        MUST(coffer__key_write(&once, rules, key, counter, NULL) == status);
+        MUST(coffer_slice_equal(coffer__buf_slice(&once), coffer__buf_slice(&twice)));
+        coffer__buf_free(&once);
+        coffer__buf_free(&twice);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     choices from = {data, size};
     uint8_t choice = next_byte(&from);
@@ -86,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     made_of.key = coffer_slice_of(key, from.left);
     coffer__buf wire = COFFER__BUF_INIT;
     must_widen(made_of.key);
+    must_write(made_of.key, made_of.counter);
     MUST(coffer__key_base(&wire, made_of.prefix, made_of.name, made_of.version));
     MUST(coffer__key_append(&wire, made_of.key, made_of.counter));
     must_read_back(coffer__buf_slice(&wire), &made_of);

@@ -62,6 +62,12 @@ static inline void reading_end(reading *r) {
     notes_free(&r->frames);
 }
 
+static inline void write_down(reading *r) {
+    MUST(coffer__reply_after(&r->reply, 0) == r->reply.node_count);
+    write_reply(&r->text, &r->reply);
+    r->reply_count++;
+}
+
 /* What the guard has verified, the reader must read. */
 static inline void read_frames(reading *r, coffer_slice frames) {
     note(&r->frames, frames.data, frames.len);
@@ -69,12 +75,20 @@ static inline void read_frames(reading *r, coffer_slice frames) {
     while (status == COFFER_OK) {
         status = coffer__reader_next(r->reader, &r->reply);
         if (status == COFFER_OK) {
-            MUST(coffer__reply_after(&r->reply, 0) == r->reply.node_count);
-            write_reply(&r->text, &r->reply);
-            r->reply_count++;
+            write_down(r);
         }
     }
     MUST(status == COFFER_AGAIN);
+}
+
+/* Replies that lie whole in the input. */
+static inline void take_whole(reading *r, coffer_slice *in) {
+    const char *from = in->data;
+    while (coffer__guard_take(r->guard, in, &r->reply) == COFFER_OK) {
+        note(&r->frames, from, (size_t)(in->data - from));
+        from = in->data;
+        write_down(r);
+    }
 }
 
 /* One piece, in memory of its own that is gone afterwards. */
@@ -82,6 +96,7 @@ static inline void reading_feed(reading *r, coffer_slice piece) {
     char *copy = alone(piece);
     coffer_slice in = coffer_slice_of(copy, piece.len), frames = {NULL, 1};
     while (r->status == COFFER_OK && frames.len > 0) {
+        take_whole(r, &in);
         r->status = coffer__guard_feed(r->guard, &in, &frames);
         if (frames.len > 0) {
             MUST(r->status == COFFER_OK);

@@ -4,10 +4,7 @@
 
 enum { SMALLEST = 64 };
 
-bool coffer__buf_reserve(coffer__buf *buf, size_t more) {
-    if (more <= buf->cap - buf->len) {
-        return true;
-    }
+bool coffer__buf_grow(coffer__buf *buf, size_t more) {
     if (more > SIZE_MAX / 4 - buf->len) {
         return false;
     }
@@ -22,25 +19,6 @@ bool coffer__buf_reserve(coffer__buf *buf, size_t more) {
     buf->data = data;
     buf->cap = cap;
     return true;
-}
-
-bool coffer__buf_append(coffer__buf *buf, const void *bytes, size_t len) {
-    if (!coffer__buf_reserve(buf, len)) {
-        return false;
-    }
-    if (len > 0) {
-        memcpy(buf->data + buf->len, bytes, len);
-        buf->len += len;
-    }
-    return true;
-}
-
-bool coffer__buf_append_slice(coffer__buf *buf, coffer_slice slice) {
-    return coffer__buf_append(buf, slice.data, slice.len);
-}
-
-void coffer__buf_clear(coffer__buf *buf) {
-    buf->len = 0;
 }
 
 void coffer__buf_consume(coffer__buf *buf, size_t from_front) {

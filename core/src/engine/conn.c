@@ -265,22 +265,39 @@ static coffer_status take_replies(coffer_conn *conn, coffer_slice frames) {
     return status == COFFER_AGAIN ? COFFER_OK : status;
 }
 
+/* Those that lie whole in the input. */
+static coffer_status take_whole_replies(coffer_conn *conn, coffer_slice *in) {
+    coffer_status status = COFFER_OK;
+    while (status == COFFER_OK) {
+        status = coffer__guard_take(conn->guard, in, &conn->reply);
+        if (status == COFFER_OK) {
+            status = take_reply(conn);
+        }
+    }
+    return status == COFFER_AGAIN ? COFFER_OK : status;
+}
+
+/* True while there may be more in it. */
+static bool take_pieces(coffer_conn *conn, coffer_slice *in) {
+    coffer_slice frames;
+    coffer_status status = coffer__guard_feed(conn->guard, in, &frames);
+    if (status != COFFER_OK) {
+        coffer_conn_fail(conn, status, coffer__guard_message(conn->guard));
+        return false;
+    }
+    if (frames.len == 0) {
+        return false;
+    }
+    status = take_replies(conn, frames);
+    if (status != COFFER_OK) {
+        coffer_conn_fail(conn, status, NULL);
+    }
+    return status == COFFER_OK;
+}
+
 coffer_status coffer_conn_feed(coffer_conn *conn, coffer_slice in, uint64_t now_ms) {
     conn->now_ms = now_ms;
-    while (conn->state != COFFER__CONN_FAILED) {
-        coffer_slice frames;
-        coffer_status status = coffer__guard_feed(conn->guard, &in, &frames);
-        if (status != COFFER_OK) {
-            coffer_conn_fail(conn, status, coffer__guard_message(conn->guard));
-            break;
-        }
-        if (frames.len == 0) {
-            break;
-        }
-        status = take_replies(conn, frames);
-        if (status != COFFER_OK) {
-            coffer_conn_fail(conn, status, NULL);
-        }
+    while (conn->state != COFFER__CONN_FAILED && take_whole_replies(conn, &in) == COFFER_OK && take_pieces(conn, &in)) {
     }
     return conn->status;
 }

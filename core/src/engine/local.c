@@ -1,29 +1,13 @@
 /* The commands, carried out by the store inside the process. Each gives the reply that a server would give, so no operation has to know. */
 #include "command.h"
 
-#include "base/alloc.h"
 #include "codec/envelope.h"
 #include "scripts_embedded.h"
 
 #include <stdio.h>
 
-static coffer__node *add_node(coffer__reply *reply, coffer__reply_type type) {
-    if (reply->node_count == reply->node_cap) {
-        size_t cap = reply->node_cap == 0 ? 4 : reply->node_cap * 2;
-        coffer__node *more = (coffer__node *)coffer__resize(reply->nodes, cap * sizeof *more);
-        if (more == NULL) {
-            return NULL;
-        }
-        reply->nodes = more;
-        reply->node_cap = cap;
-    }
-    coffer__node *node = &reply->nodes[reply->node_count++];
-    *node = (coffer__node){.type = type};
-    return node;
-}
-
 static coffer_status say_integer(coffer__local *run, int64_t integer) {
-    coffer__node *node = add_node(run->reply, COFFER__REPLY_INTEGER);
+    coffer__node *node = coffer__reply_add(run->reply, COFFER__REPLY_INTEGER);
     if (node == NULL) {
         return COFFER_NO_MEMORY;
     }
@@ -36,7 +20,7 @@ static coffer_status say_text(coffer__local *run, coffer__reply_type type, coffe
     if (!coffer__buf_append_slice(&run->reply->bytes, text)) {
         return COFFER_NO_MEMORY;
     }
-    coffer__node *node = add_node(run->reply, type);
+    coffer__node *node = coffer__reply_add(run->reply, type);
     if (node == NULL) {
         return COFFER_NO_MEMORY;
     }
@@ -46,7 +30,7 @@ static coffer_status say_text(coffer__local *run, coffer__reply_type type, coffe
 }
 
 static coffer_status say_nil(coffer__local *run) {
-    return add_node(run->reply, COFFER__REPLY_NIL) == NULL ? COFFER_NO_MEMORY : COFFER_OK;
+    return coffer__reply_add(run->reply, COFFER__REPLY_NIL) == NULL ? COFFER_NO_MEMORY : COFFER_OK;
 }
 
 /* NO_MEMORY and TOO_LARGE of the store as a server would put it. */
@@ -82,7 +66,7 @@ static coffer_status say_value(coffer__local *run, coffer_slice key) {
     if (status != COFFER_OK) {
         return say_failure(run, status);
     }
-    coffer__node *node = add_node(run->reply, COFFER__REPLY_BULK);
+    coffer__node *node = coffer__reply_add(run->reply, COFFER__REPLY_BULK);
     if (node == NULL) {
         return COFFER_NO_MEMORY;
     }
@@ -96,7 +80,7 @@ static coffer_status local_get(coffer__local *run) {
 }
 
 static coffer_status local_mget(coffer__local *run) {
-    coffer__node *node = add_node(run->reply, COFFER__REPLY_ARRAY);
+    coffer__node *node = coffer__reply_add(run->reply, COFFER__REPLY_ARRAY);
     if (node == NULL) {
         return COFFER_NO_MEMORY;
     }

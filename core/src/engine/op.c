@@ -157,18 +157,20 @@ void coffer_op_set_waiter(coffer_op *op, coffer_waiter *waiter) {
 
 bool coffer__op_prepare_key(coffer_op *op, bool counter) {
     coffer_error error;
-    if (coffer__key_check(op->ns->options->key_rules, op->key, &error) != COFFER_OK) {
-        coffer__op_say(op, "%s", error.text);
-        coffer__op_finish(op, COFFER_KEY_INVALID);
-        return false;
-    }
+    coffer_status status = COFFER_NO_MEMORY;
     size_t given = op->key.len;
     coffer_slice base = coffer__buf_slice(&op->ns->key_base);
     /* Room for all that may be written, first: op->key is in the same buffer, which moves when it grows. */
-    bool roomy = given < SIZE_MAX / 4 - base.len && coffer__buf_reserve(&op->keys, base.len + 3 * given + 1);
-    op->key = coffer_slice_of(op->keys.data, given);
-    if (!roomy || !coffer__buf_append_slice(&op->keys, base) || !coffer__key_append(&op->keys, op->key, counter)) {
-        coffer__op_finish(op, COFFER_NO_MEMORY);
+    if (coffer__buf_reserve(&op->keys, base.len + (given > COFFER__KEY_BYTES_MAX ? 0 : 3 * given + 1))) {
+        op->key = coffer_slice_of(op->keys.data, given);
+        coffer__buf_append_slice(&op->keys, base);
+        status = coffer__key_write(&op->keys, op->ns->options->key_rules, op->key, counter, &error);
+    }
+    if (status != COFFER_OK) {
+        if (status == COFFER_KEY_INVALID) {
+            coffer__op_say(op, "%s", error.text);
+        }
+        coffer__op_finish(op, status);
         return false;
     }
     op->wire_key = coffer_slice_of(op->keys.data + given, op->keys.len - given);

@@ -86,20 +86,28 @@ static bool no_memory(coffer_op *op) {
     return false;
 }
 
-/* All keys checked, and written as on the server. One bad key refuses the whole: nothing has been sent. */
+/* One bad key refuses the whole: nothing has been sent. */
+static bool refuse_key(coffer_op *op, size_t index, coffer_status status, const coffer_error *error) {
+    if (status == COFFER_KEY_INVALID) {
+        coffer__op_say(op, "key %zu of %zu: %s", index + 1, state_of(op)->count, error->text);
+    }
+    coffer__op_finish(op, status);
+    return false;
+}
+
+/* All keys checked, and written as on the server. */
 static bool prepare_keys(coffer_op *op) {
     many_state *state = state_of(op);
+    coffer_slice base = coffer__buf_slice(&op->ns->key_base);
+    coffer_error error;
     for (size_t i = 0; i < state->count; i++) {
-        coffer_error error;
-        if (coffer__key_check(op->ns->options->key_rules, state->keys[i], &error) != COFFER_OK) {
-            coffer__op_say(op, "key %zu of %zu: %s", i + 1, state->count, error.text);
-            coffer__op_finish(op, COFFER_KEY_INVALID);
-            return false;
-        }
         size_t before = state->wire_bytes.len;
-        if (!coffer__buf_append_slice(&state->wire_bytes, coffer__buf_slice(&op->ns->key_base)) ||
-            !coffer__key_append(&state->wire_bytes, state->keys[i], false)) {
-            return no_memory(op);
+        coffer_status status = COFFER_NO_MEMORY;
+        if (coffer__buf_append_slice(&state->wire_bytes, base)) {
+            status = coffer__key_write(&state->wire_bytes, op->ns->options->key_rules, state->keys[i], false, &error);
+        }
+        if (status != COFFER_OK) {
+            return refuse_key(op, i, status, &error);
         }
         state->wire_keys[i].len = state->wire_bytes.len - before;
     }

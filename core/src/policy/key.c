@@ -5,7 +5,7 @@
 #include <coffer/options.h>
 #include <stdio.h>
 
-enum { NAME_BYTES_MAX = 64, KEY_BYTES_MAX = 250, BYTES_KEY_BYTES_MAX = 64 * 1024 };
+enum { NAME_BYTES_MAX = 64, KEY_BYTES_MAX = 250 };
 
 /* What a byte may be part of, as bits. */
 enum { IN_NAME = 1, IN_STRICT = 2, PLAIN = 4, ALNUM = IN_NAME | IN_STRICT | PLAIN };
@@ -123,7 +123,7 @@ static coffer_status check_strict(coffer_slice key, coffer_error *error) {
 }
 
 static coffer_status check_bytes(coffer_slice key, coffer_error *error) {
-    if (key.len < 1 || key.len > BYTES_KEY_BYTES_MAX) {
+    if (key.len < 1 || key.len > COFFER__KEY_BYTES_MAX) {
         return refuse(key, "with key_rules 'bytes' a key has 1 to 65536 bytes", error);
     }
     return COFFER_OK;
@@ -152,6 +152,15 @@ bool coffer__key_base(coffer__buf *out, coffer_slice prefix, coffer_slice name, 
     }
     return coffer__buf_append_slice(out, prefix) && coffer__buf_append(out, ":", 1) && coffer__buf_append_slice(out, name) &&
            coffer__buf_append_slice(out, shape_slice) && coffer__buf_append(out, ":", 1);
+}
+
+/* The same bytes into `to`, up to the first that is not PLAIN; how many they were. */
+static size_t copy_plain(char *to, coffer_slice key) {
+    size_t at = 0;
+    for (; at < key.len && (classes[(uint8_t)key.data[at]] & PLAIN) != 0; at++) {
+        to[at] = key.data[at];
+    }
+    return at;
 }
 
 static size_t count_escaped(coffer_slice key) {
@@ -187,9 +196,21 @@ bool coffer__key_append(coffer__buf *out, coffer_slice key, bool counter) {
     if (counter) {
         out->data[out->len++] = '#';
     }
-    if (escaped == 0) {
-        return coffer__buf_append_slice(out, key);
-    }
     append_escaped(out, key);
     return true;
+}
+
+/* A key of PLAIN bytes alone, as most are, needs no more than that by all rules but the strict ones: one look at each byte. */
+coffer_status coffer__key_write(coffer__buf *out, int key_rules, coffer_slice key, bool counter, coffer_error *error) {
+    if (!counter && key_rules != COFFER_KEYS_STRICT && key.len - 1 < KEY_BYTES_MAX) {
+        if (!coffer__buf_reserve(out, key.len)) {
+            return COFFER_NO_MEMORY;
+        }
+        if (copy_plain(out->data + out->len, key) == key.len) {
+            out->len += key.len;
+            return COFFER_OK;
+        }
+    }
+    coffer_status status = coffer__key_check(key_rules, key, error);
+    return status == COFFER_OK && !coffer__key_append(out, key, counter) ? COFFER_NO_MEMORY : status;
 }

@@ -12,6 +12,8 @@
 #include "base/buf.h"
 #include <coffer/status.h>
 
+enum { COFFER__KEY_BYTES_MAX = 64 * 1024 }; /* no rules allow a longer one */
+
 /* Whether `name` may be a prefix or namespace: 1 to 64 of [A-Za-z0-9._-]; "_" alone stands for none. */
 bool coffer__name_ok(coffer_slice name);
 
@@ -23,5 +25,9 @@ bool coffer__key_base(coffer__buf *out, coffer_slice prefix, coffer_slice name, 
 
 /* Appends the escaped key, behind a '#' where it is a counter. */
 bool coffer__key_append(coffer__buf *out, coffer_slice key, bool counter);
+
+/* Both: the key checked, and appended as on the server. KEY_INVALID in words, or NO_MEMORY; `out` is as it was then. `key` may lie in `out`
+ * where that has room for what may be written: three bytes for each, and one. */
+coffer_status coffer__key_write(coffer__buf *out, int key_rules, coffer_slice key, bool counter, coffer_error *error);
 
 #endif

@@ -1,6 +1,7 @@
 /* Sees every byte before the reader does, and hands on only complete, verified frames: an array header, a line, or a bulk with its CRLF.
  *
- *     input, cut anywhere ->  guard  -> runs of whole frames -> reader -> replies
+ *                               /-> replies that lie whole in the input: most of them
+ *     input, cut anywhere ->  guard  -> runs of whole frames -> reader -> replies that came in pieces
  *                               \-> keeps the tail of a frame that is not whole yet
  *
  * What hiredis' reader lets pass (the two bytes after a bulk are skipped unseen, *2147483647 asks for 17 GB) ends here: limits are checked on the
@@ -11,6 +12,7 @@
 #ifndef COFFER_RESP_GUARD_H
 #define COFFER_RESP_GUARD_H
 
+#include "reply.h"
 #include <coffer/status.h>
 
 typedef struct coffer__guard coffer__guard;
@@ -33,6 +35,11 @@ void coffer__guard_free(coffer__guard *guard);
  * may point into `in` or into the guard. `frames->len` 0 with OK: all of `in` was taken and no more frames are whole. Call until then.
  * No frame of the run is handed on before it was verified to its end. */
 coffer_status coffer__guard_feed(coffer__guard *guard, coffer_slice *in, coffer_slice *frames);
+
+/* The reply at the front of `in` (advanced past it) into `reply` (cleared first), where it lies there whole and in order. AGAIN where it does not, or
+ * memory is short, or a reply is under way: nothing was taken, and feed() goes on with it, or says what is wrong. What the reader would read of the
+ * same bytes, with each looked at once and copied once. */
+coffer_status coffer__guard_take(coffer__guard *guard, coffer_slice *in, coffer__reply *reply);
 
 /* How many whole replies have been handed on since the start; whether the input so far ends between two replies. */
 uint64_t coffer__guard_reply_count(const coffer__guard *guard);

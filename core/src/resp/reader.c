@@ -4,9 +4,9 @@
 
 #include <hiredis/hiredis.h>
 
-/* KEEP_BYTES: what an idle reply, or hiredis' idle buffer, may go on holding. hiredis doubles what it is fed, hence FED_CAP: after a feed larger than
+/* KEEP_BYTES: what hiredis' idle buffer may go on holding. hiredis doubles what it is fed, hence FED_CAP: after a feed larger than
  * that and wholly read, its reader is made anew, so that a large reply's memory does not stay behind on an idle connection (F26). */
-enum { KEEP_BYTES = 16 << 10, FED_CAP = KEEP_BYTES / 2, FEWEST_NODES = 4 };
+enum { KEEP_BYTES = 16 << 10, FED_CAP = KEEP_BYTES / 2 };
 
 struct coffer__reader {
     redisReader *hiredis;
@@ -15,75 +15,6 @@ struct coffer__reader {
     coffer__reply *target; /* during reader_next: the caller's reply */
     coffer__reply growing; /* the reply of which frames are still to come; empty where there is none */
 };
-
-/* ---- replies */
-
-void coffer__reply_clear(coffer__reply *reply) {
-    reply->node_count = 0;
-    coffer__buf_clear(&reply->bytes);
-    if (reply->bytes.cap > KEEP_BYTES / 2) {
-        coffer__buf_free(&reply->bytes);
-    }
-    if (reply->node_cap > KEEP_BYTES / 2 / sizeof *reply->nodes) {
-        coffer__release(reply->nodes);
-        reply->nodes = NULL;
-        reply->node_cap = 0;
-    }
-}
-
-void coffer__reply_free(coffer__reply *reply) {
-    if (reply == NULL) {
-        return;
-    }
-    coffer__release(reply->nodes);
-    coffer__buf_free(&reply->bytes);
-    *reply = (coffer__reply){0};
-}
-
-void coffer__reply_swap(coffer__reply *a, coffer__reply *b) {
-    coffer__reply was = *a;
-    *a = *b;
-    *b = was;
-}
-
-coffer_slice coffer__reply_text(const coffer__reply *reply, size_t node) {
-    const coffer__node *at = &reply->nodes[node];
-    if (at->type != COFFER__REPLY_BULK && at->type != COFFER__REPLY_LINE && at->type != COFFER__REPLY_ERROR) {
-        return coffer_slice_of(NULL, 0);
-    }
-    return coffer_slice_of(at->len == 0 ? NULL : reply->bytes.data + at->offset, at->len);
-}
-
-/* `due` nodes are still to be stepped over; an array adds its elements. */
-size_t coffer__reply_after(const coffer__reply *reply, size_t node) {
-    for (size_t due = 1; due > 0 && node < reply->node_count; node++) {
-        due--;
-        if (reply->nodes[node].type == COFFER__REPLY_ARRAY) {
-            due += reply->nodes[node].len;
-        }
-    }
-    return node;
-}
-
-static bool more_nodes(coffer__reply *reply) {
-    size_t cap = reply->node_cap == 0 ? FEWEST_NODES : reply->node_cap * 2;
-    coffer__node *nodes = (coffer__node *)coffer__resize(reply->nodes, cap * sizeof *nodes);
-    if (nodes == NULL) {
-        return false;
-    }
-    reply->nodes = nodes;
-    reply->node_cap = cap;
-    return true;
-}
-
-static coffer__node *add_node(coffer__reply *reply, coffer__reply_type type) {
-    if (reply->node_count == reply->node_cap && !more_nodes(reply)) {
-        return NULL;
-    }
-    coffer__node *node = &reply->nodes[reply->node_count++];
-    *node = (coffer__node){.type = type};
-    return node;
-}
 
 /* ---- what hiredis calls
  *
@@ -101,7 +32,7 @@ static void *on_string(const redisReadTask *task, char *text, size_t len) {
     if (task->type != REDIS_REPLY_STRING) {
         type = task->type == REDIS_REPLY_ERROR ? COFFER__REPLY_ERROR : COFFER__REPLY_LINE;
     }
-    coffer__node *node = add_node(reply, type);
+    coffer__node *node = coffer__reply_add(reply, type);
     if (node == NULL) {
         return NULL;
     }
@@ -118,7 +49,7 @@ static void *on_string(const redisReadTask *task, char *text, size_t len) {
 }
 
 static void *add_array(const redisReadTask *task, size_t element_count) {
-    coffer__node *node = add_node(reader_of(task)->target, COFFER__REPLY_ARRAY);
+    coffer__node *node = coffer__reply_add(reader_of(task)->target, COFFER__REPLY_ARRAY);
     if (node == NULL) {
         return NULL;
     }
@@ -127,7 +58,7 @@ static void *add_array(const redisReadTask *task, size_t element_count) {
 }
 
 static void *on_integer(const redisReadTask *task, long long integer) {
-    coffer__node *node = add_node(reader_of(task)->target, COFFER__REPLY_INTEGER);
+    coffer__node *node = coffer__reply_add(reader_of(task)->target, COFFER__REPLY_INTEGER);
     if (node == NULL) {
         return NULL;
     }
@@ -136,7 +67,7 @@ static void *on_integer(const redisReadTask *task, long long integer) {
 }
 
 static void *on_nil(const redisReadTask *task) {
-    return add_node(reader_of(task)->target, COFFER__REPLY_NIL) == NULL ? NULL : reader_of(task);
+    return coffer__reply_add(reader_of(task)->target, COFFER__REPLY_NIL) == NULL ? NULL : reader_of(task);
 }
 
 static void on_free(void *object) {

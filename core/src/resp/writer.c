@@ -4,8 +4,11 @@ enum { DIGITS_CAP = 20, HEADER_CAP = 1 + DIGITS_CAP + 2 };
 
 /* Writes `number` in decimal behind `to` and returns where it ends. */
 static char *put_decimal(char *to, uint64_t number) {
-    if (number < 10) {
-        *to = (char)('0' + number);
+    if (number < 100) { /* most lengths are */
+        if (number >= 10) {
+            *to++ = (char)('0' + number / 10);
+        }
+        *to = (char)('0' + number % 10);
         return to + 1;
     }
     char digits[DIGITS_CAP];

@@ -208,8 +208,38 @@ static void test_short_memory_leaves_the_buffer(void **state) {
     coffer__buf_free(&out);
 }
 
+/* Without a key that the rules allow, nothing is written; strict rules look at plain bytes too. */
+static void test_a_key_is_written_if_the_rules_allow_it(void **state) {
+    (void)state;
+    coffer_error error;
+    coffer__buf out = COFFER__BUF_INIT;
+    char longest[251];
+    memset(longest, 'k', sizeof longest);
+    assert_true(coffer__buf_append_slice(&out, COFFER_SLICE("p:_:")));
+    const struct {
+        int rules;
+        coffer_slice key;
+        const char *rule;
+    } refused[] = {
+        {COFFER_KEYS_DEFAULT, COFFER_SLICE(""), "1 to 250"},    {COFFER_KEYS_DEFAULT, coffer_slice_of(longest, 251), "1 to 250"},
+        {COFFER_KEYS_DEFAULT, COFFER_SLICE("abc\n"), "byte 4"}, {COFFER_KEYS_STRICT, COFFER_SLICE("a/b"), "'strict'"},
+        {COFFER_KEYS_STRICT, COFFER_SLICE(":ab"), "':'"},       {COFFER_KEYS_BYTES, COFFER_SLICE(""), "1 to 65536"},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        assert_int_equal(coffer__key_write(&out, refused[i].rules, refused[i].key, false, &error), COFFER_KEY_INVALID);
+        assert_has(error.text, refused[i].rule);
+        assert_true(coffer_slice_equal(coffer__buf_slice(&out), COFFER_SLICE("p:_:")));
+    }
+    assert_int_equal(coffer__key_write(&out, COFFER_KEYS_STRICT, COFFER_SLICE("user:1"), true, &error), COFFER_OK);
+    assert_int_equal(coffer__key_write(&out, COFFER_KEYS_DEFAULT, COFFER_SLICE("/a b"), false, &error), COFFER_OK);
+    assert_int_equal(coffer__key_write(&out, COFFER_KEYS_BYTES, coffer_slice_of(longest, 251), false, &error), COFFER_OK);
+    assert_true(coffer_slice_equal(coffer_slice_of(out.data, out.len - 251), COFFER_SLICE("p:_:#user:1/a%20b")));
+    coffer__buf_free(&out);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_key_is_written_if_the_rules_allow_it),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_default_rules),
         cmocka_unit_test(test_strict_rules),
