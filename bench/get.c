@@ -68,20 +68,25 @@ static void open_raw(unsigned short port) {
     setsockopt(raw_socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-static size_t get_raw(void) {
-    static char reply[4096];
-    size_t whole = VALUE_BYTES + 8, got = 0; /* $100 CRLF, the value, CRLF */
-    if (send(raw_socket, request, sizeof request - 1, MSG_NOSIGNAL) != (ssize_t)sizeof request - 1) {
+/* Sends `text` and reads until the reply has `whole` bytes, which nobody looks at. */
+static void exchange_raw(const char *text, size_t len, size_t whole) {
+    static char reply[64 << 10];
+    size_t got = 0;
+    if (send(raw_socket, text, len, MSG_NOSIGNAL) != (ssize_t)len) {
         die("cannot send");
     }
     while (got < whole) {
-        ssize_t n = recv(raw_socket, reply + got, sizeof reply - got, 0);
+        ssize_t n = recv(raw_socket, reply, sizeof reply, 0);
         if (n <= 0) {
             die("cannot receive");
         }
         got += (size_t)n;
     }
-    return got - 8;
+}
+
+static size_t get_raw(void) {
+    exchange_raw(request, sizeof request - 1, VALUE_BYTES + 8); /* $100 CRLF, the value, CRLF */
+    return VALUE_BYTES;
 }
 
 static void open_hiredis(unsigned short port) {
@@ -263,6 +268,27 @@ static void open_coffer_many(unsigned short port) {
     open_coffer(port);
 }
 
+static char raw_mget[64 * (MANY + 1)];
+static size_t raw_mget_len;
+
+static void add_raw_word(const char *word, size_t len) {
+    raw_mget_len += (size_t)snprintf(raw_mget + raw_mget_len, sizeof raw_mget - raw_mget_len, "$%zu\r\n%s\r\n", len, word);
+}
+
+static void open_raw_mget(unsigned short port) {
+    name_keys("bench:_:key:");
+    raw_mget_len = (size_t)snprintf(raw_mget, sizeof raw_mget, "*%d\r\n", MANY + 1);
+    for (size_t i = 0; i <= MANY; i++) {
+        add_raw_word(many_words[i], many_lengths[i]);
+    }
+    open_raw(port);
+}
+
+static size_t get_raw_mget(void) {
+    exchange_raw(raw_mget, raw_mget_len, sizeof "*100\r\n" - 1 + MANY * (VALUE_BYTES + 8));
+    return VALUE_BYTES;
+}
+
 static size_t get_hiredis_pipeline(void) {
     size_t len = 0;
     for (size_t i = 0; i < MANY; i++) {
@@ -325,6 +351,7 @@ static const way ways[] = {
     {"hiredis-json", open_hiredis_json, get_hiredis_json, RECORD_BYTES, 1},
     {"coffer-json-sealed", open_json_sealed, get_coffer_json, RECORD_BYTES, 1},
     {"coffer-json-packed", open_json_packed, get_coffer_json, RECORD_BYTES, 1},
+    {"rawmget", open_raw_mget, get_raw_mget, VALUE_BYTES, 1},
     {"hiredis-pipeline", open_hiredis_many, get_hiredis_pipeline, VALUE_BYTES, 1},
     {"hiredis-mget", open_hiredis_many, get_hiredis_mget, VALUE_BYTES, 1},
     {"coffer-many", open_coffer_many, get_coffer_many, VALUE_BYTES, 1},

@@ -49,8 +49,10 @@ void coffer__call_clear(coffer_call *call) {
     coffer__reply_free(&call->reply);
 }
 
-static bool grow_arguments(coffer_call *call) {
+static bool grow_arguments(coffer_call *call, size_t count) {
     size_t cap = call->argument_cap * 2;
+    cap = cap < call->argument_count + count ? call->argument_count + count : cap;
+
     bool inside = call->arguments == call->few;
     coffer_slice *more = (coffer_slice *)coffer__resize(inside ? NULL : call->arguments, cap * sizeof *more);
     if (more == NULL) {
@@ -65,10 +67,19 @@ static bool grow_arguments(coffer_call *call) {
 }
 
 bool coffer__call_argument(coffer_call *call, coffer_slice argument) {
-    if (call->argument_count == call->argument_cap && !grow_arguments(call)) {
+    if (call->argument_count == call->argument_cap && !grow_arguments(call, 1)) {
         return false;
     }
     call->arguments[call->argument_count++] = argument;
+    return true;
+}
+
+bool coffer__call_arguments(coffer_call *call, const coffer_slice *arguments, size_t count) {
+    if (count > call->argument_cap - call->argument_count && !grow_arguments(call, count)) {
+        return false;
+    }
+    memcpy(call->arguments + call->argument_count, arguments, count * sizeof *arguments);
+    call->argument_count += count;
     return true;
 }
 

@@ -39,6 +39,7 @@ void coffer__call_clear(coffer_call *call); /* the same, and keeps nothing */
 
 /* Arguments behind the command's name, or behind the script's key count. Lent until the call is cleared. False where memory is short. */
 bool coffer__call_argument(coffer_call *call, coffer_slice argument);
+bool coffer__call_arguments(coffer_call *call, const coffer_slice *arguments, size_t count);
 bool coffer__call_number(coffer_call *call, uint64_t number);
 
 /* For conn.c: the reply has come (taken out of `reply`). True where the call has to be written again to the same conn (NOSCRIPT). */

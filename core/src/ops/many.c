@@ -44,7 +44,7 @@ static coffer_slice given_key(const coffer_slice *keys, const coffer_item *items
     return items == NULL ? keys[index] : items[index].key;
 }
 
-/* Copies the keys. Their slices are set when all are there: the buffer may move while it grows. */
+/* Copies the keys into one buffer, which does not move while they come. */
 static bool keep_keys(many_state *state, const coffer_slice *keys, size_t count) {
     state->count = count;
     state->keys = (coffer_slice *)coffer__alloc_zero((2 * count + 1) * sizeof *state->keys);
@@ -52,16 +52,21 @@ static bool keep_keys(many_state *state, const coffer_slice *keys, size_t count)
         return false;
     }
     state->wire_keys = state->keys + count;
-    for (size_t i = 0; i < count; i++) {
-        if (!coffer__buf_append_slice(&state->key_bytes, given_key(keys, state->items, i))) {
-            return false;
-        }
-    }
-    size_t offset = 0;
+    size_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
         size_t len = given_key(keys, state->items, i).len;
-        state->keys[i] = coffer_slice_of(len == 0 ? NULL : state->key_bytes.data + offset, len);
-        offset += len;
+        if (len > SIZE_MAX / 4 - bytes) {
+            return false;
+        }
+        bytes += len;
+    }
+    if (!coffer__buf_reserve(&state->key_bytes, bytes)) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        coffer_slice key = given_key(keys, state->items, i);
+        state->keys[i] = coffer_slice_of(key.len == 0 ? NULL : state->key_bytes.data + state->key_bytes.len, key.len);
+        coffer__buf_append_slice(&state->key_bytes, key); /* there is room */
     }
     return true;
 }
@@ -100,6 +105,9 @@ static bool prepare_keys(coffer_op *op) {
     many_state *state = state_of(op);
     coffer_slice base = coffer__buf_slice(&op->ns->key_base);
     coffer_error error;
+    if (!coffer__buf_reserve(&state->wire_bytes, state->count * base.len + state->key_bytes.len)) { /* what most come to */
+        return no_memory(op);
+    }
     for (size_t i = 0; i < state->count; i++) {
         size_t before = state->wire_bytes.len;
         coffer_status status = COFFER_NO_MEMORY;
@@ -147,11 +155,11 @@ static bool call_on_all_keys(coffer_op *op, const coffer__command *command) {
     }
     for (size_t i = 0; i < state->count;) {
         coffer_call *call = coffer__op_call(op, command);
-        for (size_t end = i + KEYS_A_COMMAND; i < state->count && i < end; i++) {
-            if (!coffer__call_argument(call, state->wire_keys[i])) {
-                return no_memory(op);
-            }
+        size_t key_count = state->count - i < KEYS_A_COMMAND ? state->count - i : KEYS_A_COMMAND;
+        if (!coffer__call_arguments(call, state->wire_keys + i, key_count)) {
+            return no_memory(op);
         }
+        i += key_count;
     }
     return true;
 }

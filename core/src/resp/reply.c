@@ -52,8 +52,14 @@ size_t coffer__reply_after(const coffer__reply *reply, size_t node) {
     return node;
 }
 
-static bool more_nodes(coffer__reply *reply) {
-    size_t cap = reply->node_cap == 0 ? FEWEST_NODES : reply->node_cap * 2;
+bool coffer__reply_reserve(coffer__reply *reply, size_t node_count) {
+    size_t cap = reply->node_cap < FEWEST_NODES ? FEWEST_NODES : reply->node_cap;
+    while (cap - reply->node_count < node_count) {
+        cap *= 2;
+    }
+    if (cap == reply->node_cap) {
+        return true;
+    }
     coffer__node *nodes = (coffer__node *)coffer__resize(reply->nodes, cap * sizeof *nodes);
     if (nodes == NULL) {
         return false;
@@ -64,7 +70,7 @@ static bool more_nodes(coffer__reply *reply) {
 }
 
 coffer__node *coffer__reply_add(coffer__reply *reply, coffer__reply_type type) {
-    if (reply->node_count == reply->node_cap && !more_nodes(reply)) {
+    if (reply->node_count == reply->node_cap && !coffer__reply_reserve(reply, 1)) {
         return NULL;
     }
     coffer__node *node = &reply->nodes[reply->node_count++];

@@ -41,6 +41,9 @@ void coffer__reply_swap(coffer__reply *a, coffer__reply *b);
 coffer_slice coffer__reply_text(const coffer__reply *reply, size_t node); /* BULK, LINE, ERROR: its bytes, else empty */
 size_t coffer__reply_after(const coffer__reply *reply, size_t node); /* index of the node behind this one and all its elements */
 
+/* Room for so many more nodes; false where memory is short. */
+bool coffer__reply_reserve(coffer__reply *reply, size_t node_count);
+
 /* The next node, of this type and otherwise zero; the caller fills it in. NULL where memory is short. */
 coffer__node *coffer__reply_add(coffer__reply *reply, coffer__reply_type type);
 

@@ -140,7 +140,15 @@ coffer_slice coffer__guard_take_run(coffer__guard *guard, coffer_slice *in) {
 
 /* ---- whole replies in the input */
 
-static inline bool add_frame(coffer__reply *reply, const seen_frame *frame, const char *start) {
+/* Room is made for so many elements at once, if the input may hold them: what an array declares is not believed. */
+enum { SMALLEST_FRAME = 3, ELEMENTS_AT_ONCE = 512 };
+
+static inline size_t expected_elements(size_t declared, size_t left_bytes) {
+    size_t most = left_bytes / SMALLEST_FRAME < ELEMENTS_AT_ONCE ? left_bytes / SMALLEST_FRAME : ELEMENTS_AT_ONCE;
+    return declared < most ? declared : most;
+}
+
+static inline bool add_frame(coffer__reply *reply, const seen_frame *frame, const char *start, size_t left_bytes) {
     coffer__node *node = coffer__reply_add(reply, frame->type);
     if (node == NULL) {
         return false;
@@ -154,7 +162,7 @@ static inline bool add_frame(coffer__reply *reply, const seen_frame *frame, cons
         break;
     case COFFER__REPLY_ARRAY:
         node->len = frame->len;
-        break;
+        return coffer__reply_reserve(reply, expected_elements(frame->len, left_bytes));
     case COFFER__REPLY_INTEGER:
         node->integer = frame->integer;
         break;
@@ -171,7 +179,7 @@ static const char *whole_reply(coffer__guard *guard, const char *start, const ch
     while (at < end) {
         seen_frame frame;
         at = whole_frame(guard, at, end, &frame);
-        if (at == NULL || !add_frame(reply, &frame, start)) {
+        if (at == NULL || !add_frame(reply, &frame, start, (size_t)(end - at))) {
             return NULL;
         }
         if (guard->reply_count != before) {
