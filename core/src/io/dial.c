@@ -143,7 +143,7 @@ static coffer_status address_step(coffer__dial *dial, coffer__link *link, const 
 }
 
 static void next_address(coffer__dial *dial, coffer__link *link, int error) {
-    coffer__link_disown(link);
+    coffer__stream_close(&link->stream);
     dial->error = error;
     dial->next++;
     dial->step = address_step;
@@ -154,7 +154,7 @@ static coffer_status attempt_step(coffer__dial *dial, coffer__link *link, const 
     int error = coffer__socket_connect(&fd, &dial->addresses.at[dial->next]);
     (void)limits;
     (void)detail;
-    atomic_store(&link->fd, fd);
+    coffer__stream_attach(&link->stream, fd);
     if (error == 0) {
         dial->step = NULL;
     } else if (error == EINPROGRESS) {
@@ -180,7 +180,7 @@ static coffer_status retry_step(coffer__dial *dial, coffer__link *link, const co
 
 static coffer_status pending_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail) {
     uint64_t first_us = coffer__limits_first(limits);
-    int fd = atomic_load(&link->fd);
+    int fd = coffer__stream_fd(&link->stream);
     if (coffer__socket_wait(fd, POLLOUT, first_us < dial->address_until_us ? first_us : dial->address_until_us) == 0) {
         if (coffer__clock_us() < dial->address_until_us || dial->address_until_us >= limits->deadline_us) {
             return time_passed(link, limits, "connecting to", detail);

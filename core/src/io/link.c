@@ -4,7 +4,6 @@
 #include "clock.h"
 #include "dial.h"
 #include "policy/options_internal.h"
-#include "socket.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -28,7 +27,7 @@ coffer_status coffer__link_new(coffer__link **link, coffer_client *client, const
         coffer__release(made);
         return COFFER_NO_MEMORY;
     }
-    atomic_init(&made->fd, -1);
+    coffer__stream_init(&made->stream);
     atomic_init(&made->idle, false);
     made->client = client;
     made->endpoint = endpoint;
@@ -37,24 +36,20 @@ coffer_status coffer__link_new(coffer__link **link, coffer_client *client, const
 }
 
 void coffer__link_disown(coffer__link *link) {
-    coffer__socket_close(atomic_exchange(&link->fd, -1));
+    coffer__stream_disown(&link->stream);
 }
 
 void coffer__link_free(coffer__link *link) {
     if (link != NULL) {
-        coffer__link_disown(link);
+        coffer__stream_close(&link->stream);
         coffer_conn_free(link->conn);
         coffer__dial_free(link->dial);
         coffer__release(link);
     }
 }
 
-static int fd_of(const coffer__link *link) {
-    return atomic_load_explicit(&link->fd, memory_order_relaxed);
-}
-
-bool coffer__link_is_usable(const coffer__link *link) {
-    return coffer_conn_status(link->conn) == COFFER_OK && coffer__socket_is_quiet(fd_of(link));
+bool coffer__link_is_usable(coffer__link *link) {
+    return coffer_conn_status(link->conn) == COFFER_OK && coffer__stream_is_quiet(&link->stream);
 }
 
 coffer_status coffer__link_connect(coffer__link *link, const coffer__limits *limits, char detail[COFFER__DETAIL_CAP]) {
@@ -62,7 +57,7 @@ coffer_status coffer__link_connect(coffer__link *link, const coffer__limits *lim
     if (status != COFFER_OK) {
         return status;
     }
-    int failed = coffer__socket_settle(fd_of(link), coffer_client_options(link->client)->keepalive_ms);
+    int failed = coffer__socket_settle(coffer__stream_fd(&link->stream), coffer_client_options(link->client)->keepalive_ms);
     if (failed != 0) {
         char name[COFFER__NAME_CAP];
         snprintf(detail, COFFER__DETAIL_CAP, "%s: %s", coffer__endpoint_name(link->endpoint, name), strerror(failed));
@@ -85,17 +80,17 @@ static void fail(coffer__link *link, coffer_status why, const char *what) {
 static void came(coffer__link *link, const char *bytes, ssize_t got, uint64_t now_us) {
     if (got > 0) {
         coffer_conn_feed(link->conn, coffer_slice_of(bytes, (size_t)got), now_us / COFFER__US_PER_MS);
-    } else if (got == 0) {
-        fail(link, COFFER_CLOSED, "the server hung up");
     } else if (got != -EAGAIN) {
-        fail(link, got == -ECONNRESET ? COFFER_CLOSED : COFFER_IO, strerror((int)-got));
+        coffer_status why;
+        const char *what = coffer__stream_failure(&link->stream, got, &why);
+        fail(link, why, what);
     }
 }
 
 /* A server that hangs up may have said why, "-ERR max number of clients reached": that is read before the conn is given up. */
 static void could_not_send(coffer__link *link, int error) {
     char words[1024];
-    ssize_t got = coffer__socket_receive_now(fd_of(link), words, sizeof words);
+    ssize_t got = coffer__stream_receive_now(&link->stream, words, sizeof words);
     if (got > 0) {
         came(link, words, got, coffer__clock_us());
     }
@@ -108,7 +103,7 @@ void coffer__link_flush(coffer__link *link) {
         if (out.len == 0) {
             return;
         }
-        ssize_t sent = coffer__socket_send(fd_of(link), out);
+        ssize_t sent = coffer__stream_send(&link->stream, out);
         if (sent == -EAGAIN) {
             return;
         }
@@ -122,16 +117,16 @@ void coffer__link_flush(coffer__link *link) {
 
 /* The kernel takes nothing more now: waits until it does, or bytes come. -EAGAIN: neither, or only the first. */
 static ssize_t wait_both(coffer__link *link, char *buffer, size_t cap, uint64_t until_us) {
-    short events = coffer__socket_wait(fd_of(link), POLLIN | POLLOUT, until_us);
-    return (events & ~POLLOUT) == 0 ? -EAGAIN : coffer__socket_receive_now(fd_of(link), buffer, cap);
+    short events = coffer__stream_wait(&link->stream, POLLIN | POLLOUT, until_us);
+    return (events & ~POLLOUT) == 0 ? -EAGAIN : coffer__stream_receive_now(&link->stream, buffer, cap);
 }
 
 static ssize_t read_some(coffer__link *link, const coffer__limits *limits, uint64_t now_us, char *buffer, size_t cap) {
     uint64_t until_us = coffer__limits_first(limits);
-    if (coffer_conn_output(link->conn).len > 0) {
+    if (coffer_conn_output(link->conn).len > 0) { /* what the stream has taken is its own to send */
         return wait_both(link, buffer, cap, until_us);
     }
-    return coffer__socket_receive(fd_of(link), buffer, cap, now_us, until_us);
+    return coffer__stream_receive(&link->stream, buffer, cap, now_us, until_us);
 }
 
 /* Nobody else has calls on this link: whoever is named is its only user. */

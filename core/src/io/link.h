@@ -1,4 +1,4 @@
-/* link: a socket and the conn that speaks on it. One caller uses it at a time.
+/* link: a stream and the conn that speaks on it. One caller uses it at a time.
  *
  *     coffer__link_new(&link, client, endpoint)
  *     coffer__link_connect(link, ...)       until it says something else than AGAIN
@@ -12,9 +12,8 @@
 #ifndef COFFER_IO_LINK_H
 #define COFFER_IO_LINK_H
 
+#include "stream.h"
 #include <coffer/driver.h>
-
-#include <stdatomic.h>
 
 enum { COFFER__NAME_CAP = 160, COFFER__DETAIL_CAP = 320 };
 
@@ -22,8 +21,8 @@ typedef struct coffer__dial coffer__dial; /* what only a link that connects has 
 
 typedef struct coffer__link {
     struct coffer__link *newer, *older; /* among the idle ones of its pool */
-    _Atomic int fd; /* -1: none; read by a forked child */
-    atomic_bool idle; /* in the pool and nobody's; the same */
+    coffer__stream stream;
+    atomic_bool idle; /* in the pool and nobody's; read by a forked child */
     size_t slot; /* its place in its pool */
     uint64_t idle_since_ms;
     coffer_client *client; /* lent: the pool's */
@@ -52,7 +51,7 @@ void coffer__link_disown(coffer__link *link);
 coffer_status coffer__link_connect(coffer__link *link, const coffer__limits *limits, char detail[COFFER__DETAIL_CAP]);
 
 /* Open, its conn is well, and the server has neither sent anything nor hung up while nobody looked (F02). */
-bool coffer__link_is_usable(const coffer__link *link);
+bool coffer__link_is_usable(coffer__link *link);
 
 /* Writes and reads until at least one call has ended or the conn has failed (OK: ask the op), the deadline has come (OK too) or the slice is over
  * (AGAIN). *now_us: the time at entry, and at the end. `buffer` is scratch. While the server takes nothing more it is read from, because it
