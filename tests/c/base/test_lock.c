@@ -4,6 +4,9 @@
 #include "support/watched_alloc.h"
 
 #include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,6 +91,35 @@ static void test_each_child_has_another_generation(void **state) {
     assert_int_equal(coffer__fork_generation(), 1);
 }
 
+/* As answer_of_child, but no handler of pthread_atfork runs. */
+static int answer_of_raw_child(int (*body)(void *), void *argument) {
+    int status;
+    pid_t child = (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, 0UL, 0UL, 0UL, 0UL);
+    assert_true(child >= 0);
+    if (child == 0) {
+        alarm(20);
+        _exit(body(argument));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int forked_child_differs(void *argument) {
+    uint64_t parents = *(uint64_t *)argument, mine = coffer__fork_generation();
+    return mine == parents ? 1 : answer_of_child(generation_differs, &mine);
+}
+
+static void test_a_child_of_a_raw_clone_has_another_generation(void **state) {
+    (void)state;
+    uint64_t generation = coffer__fork_generation();
+#ifndef MADV_WIPEONFORK
+    skip(); /* fork's handler is all there is */
+#endif
+    assert_int_equal(answer_of_raw_child(generation_differs, &generation), 0);
+    assert_int_equal(answer_of_raw_child(forked_child_differs, &generation), 0);
+    assert_int_equal(coffer__fork_generation(), generation);
+}
+
 static void test_no_memory_makes_no_lock(void **state) {
     (void)state;
     watched_alloc_begin(0);
@@ -100,6 +132,7 @@ int main(void) {
         cmocka_unit_test(test_one_at_a_time),
         cmocka_unit_test(test_a_lock_held_at_the_fork_is_free_in_the_child_after_reset),
         cmocka_unit_test(test_each_child_has_another_generation),
+        cmocka_unit_test(test_a_child_of_a_raw_clone_has_another_generation),
         cmocka_unit_test(test_no_memory_makes_no_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
