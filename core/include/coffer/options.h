@@ -30,6 +30,7 @@ extern "C" {
     X(host,               TEXT,    host,                  "",        "REDIS_HOST",                        0, "the server's host name or address") \
     X(port,               COUNT,   port,                  "6379",    "REDIS_PORT",                        0, "the server's port, 1 to 65535") \
     X(path,               TEXT,    path,                  "",        "",                                  0, "the server's unix socket, instead of host and port") \
+    X(cluster_nodes,      TEXT,    cluster_nodes,         "",        "REDIS_CLUSTER_NODES",               0, "some nodes of a cluster, instead of host and port: host:port,host:port") \
     X(username,           TEXT,    username,              "",        "REDIS_USERNAME",                    0, "the server's user") \
     X(password,           SECRET,  password,              "",        "REDIS_PASSWORD",                    0, "the server's password") \
     X(db,                 COUNT,   db,                    "0",       "REDIS_DB",                          0, "the server's database number, 0 to 65535") \
@@ -99,9 +100,9 @@ COFFER_API void coffer_options_free(coffer_options *options); /* wipes secrets; 
  * the error names the option, the value (not a secret's) and what is allowed; the options stay as they were. */
 COFFER_API coffer_status coffer_options_set(coffer_options *options, const char *name, coffer_slice value, coffer_error *error);
 
-/* A URL, whose parameters are options: mem://?memory=16MiB, redis://user:password@host:port/db?prefix=prod, unix:///run/redis.sock?db=1.
- * Atomic as coffer_options_set is. User, password, path and parameters are percent-decoded. Host, port, path, user, password and database of
- * an earlier URL are forgotten. UNSUPPORTED for redis+sentinel:// and redis+cluster://. No error shows the password. */
+/* A URL, whose parameters are options: mem://?memory=16MiB, redis://user:password@host:port/db?prefix=prod, unix:///run/redis.sock?db=1,
+ * redis+cluster://user:password@host:port,host:port. Atomic as coffer_options_set is. User, password, path and parameters are percent-decoded. Host, port,
+ * path, nodes, user, password and database of an earlier URL are forgotten. UNSUPPORTED for redis+sentinel://. No error shows the password. */
 COFFER_API coffer_status coffer_options_set_url(coffer_options *options, coffer_slice url, coffer_error *error);
 
 /* Reads COFFER_<NAME> and the usual names (see the table) through `lookup`, or getenv where it is NULL; the URL first, then the others.
@@ -110,7 +111,7 @@ typedef const char *(*coffer_lookup_fn)(void *user_data, const char *name);
 COFFER_API coffer_status coffer_options_from_environment(coffer_options *options, coffer_lookup_fn lookup, void *user_data, coffer_error *error);
 
 /* What the option is now, as text that coffer_options_set would accept; a SECRET is "***" where one is set, and `url` is
- * what host, port, path, username, password (***) and db stand for. Writes at most `cap` bytes with the
+ * what host, port, path, cluster_nodes, username, password (***) and db stand for. Writes at most `cap` bytes with the
  * terminator, returns the whole length, 0 for an unknown name. */
 COFFER_API size_t coffer_options_get(const coffer_options *options, const char *name, char *out, size_t cap);
 

@@ -28,6 +28,12 @@ static coffer_status check_options(const coffer_options *options, coffer_error *
         return coffer__error_set(error, COFFER_UNSUPPORTED,
                                  "rediss:// asks for TLS, which this version does not have yet: use redis:// or unix:// on a trusted network");
     }
+    if (options->cluster_nodes[0] != '\0' && options->db != 0) {
+        return coffer__error_set(error, COFFER_OPTION, "the option 'db' must be 0: a cluster has no other database");
+    }
+    if (options->cluster_nodes[0] != '\0') {
+        return coffer__error_set(error, COFFER_UNSUPPORTED, "redis+cluster:// cannot be used yet: Cluster comes with a later version");
+    }
     if (name_has_blank(options->client_name)) {
         return coffer__error_set(error, COFFER_OPTION,
                                  "the option 'client_name' cannot hold blanks or anything but printable ASCII: the server refuses such names");
@@ -135,6 +141,9 @@ bool coffer_client_is_local(const coffer_client *client) {
 void coffer_client_after_fork(coffer_client *client) {
     coffer__lock_reset(client->lock);
     coffer__flights_after_fork(client->flights);
+    if (client->topology != NULL) {
+        coffer__topology_after_fork(client->topology);
+    }
     if (client->store != NULL) {
         coffer__near_after_fork(client->store);
     }

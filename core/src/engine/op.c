@@ -287,12 +287,12 @@ static const char *advice(coffer_status status) {
 }
 
 static void say_where(coffer_op *op, char *out, size_t cap) {
-    const coffer__topology *topology = op->ns->client->topology;
+    coffer__topology *topology = op->ns->client->topology;
     if (topology == NULL) {
         snprintf(out, cap, "in this process");
         return;
     }
-    const coffer_endpoint *at = coffer__topology_endpoint(topology, op->wire_key);
+    const coffer_endpoint *at = coffer__topology_endpoint(topology, op->wire_key, NULL);
     if (at->path.len > 0) {
         snprintf(out, cap, "%.*s", (int)at->path.len, at->path.data);
     } else {
@@ -407,7 +407,7 @@ coffer_want coffer_op_next(coffer_op *op, uint64_t now_ms, coffer_action *action
         coffer_call *call = next_open(op);
         if (call != NULL) {
             action->call = call;
-            action->endpoint = coffer__topology_endpoint(op->ns->client->topology, op->wire_key);
+            action->endpoint = coffer__topology_endpoint(op->ns->client->topology, op->wire_key, NULL);
             return COFFER_WANT_CALL;
         }
         if (is_reply_due(op)) {

@@ -1,6 +1,7 @@
 #include "options_table.h"
 
 #include "key.h"
+#include "nodes.h"
 #include "parse.h"
 #include "ttl.h"
 
@@ -54,21 +55,29 @@ static bool is_client_name(coffer_slice text) { /* what CLIENT SETNAME takes */
     return true;
 }
 
-/* Host and path are two ways to name one server: the last one set wins, and either ends mem://. */
-static bool settle_host(coffer_options *options) {
-    if (options->host[0] != '\0') {
+static bool is_nodes(coffer_slice text) {
+    return text.len == 0 || coffer__nodes_are_fit(text);
+}
+
+/* Host, path and nodes are three ways to say where the cache is: the last one set wins, and each ends mem://. */
+static bool settle_server(coffer_options *options, char *set, char *other, char *another) {
+    if (set[0] != '\0') {
         options->local = false;
-        options->path[0] = '\0';
+        other[0] = another[0] = '\0';
     }
-    return options->local || options->host[0] != '\0' || options->path[0] != '\0';
+    return options->local || set[0] != '\0' || other[0] != '\0' || another[0] != '\0';
+}
+
+static bool settle_host(coffer_options *options) {
+    return settle_server(options, options->host, options->path, options->cluster_nodes);
 }
 
 static bool settle_path(coffer_options *options) {
-    if (options->path[0] != '\0') {
-        options->local = false;
-        options->host[0] = '\0';
-    }
-    return options->local || options->host[0] != '\0' || options->path[0] != '\0';
+    return settle_server(options, options->path, options->host, options->cluster_nodes);
+}
+
+static bool settle_nodes(coffer_options *options) {
+    return settle_server(options, options->cluster_nodes, options->host, options->path);
 }
 
 #define KIB UINT64_C(1024)
@@ -86,6 +95,7 @@ static const option_limit limits[COFFER__OPTION_ROWS] = {
     [COFFER__AT_host] = {0, 253, "a host name or an address, without port or brackets", is_host, settle_host},
     [COFFER__AT_port] = {1, 65535, "a number from 1 to 65535", NULL, NULL},
     [COFFER__AT_path] = {0, 107, "an absolute path of at most 107 bytes", is_path, settle_path},
+    [COFFER__AT_cluster_nodes] = {0, 8192, "1 to 64 of host:port, host or [address]:port, with ',' between them", is_nodes, settle_nodes},
     [COFFER__AT_username] = {0, 512, "at most 512 bytes without control characters", NULL, NULL},
     [COFFER__AT_password] = {0, 64 * KIB, "at most 64KiB without control characters", NULL, NULL},
     [COFFER__AT_db] = {0, 65535, "a number from 0 to 65535", NULL, NULL},

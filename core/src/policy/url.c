@@ -1,6 +1,9 @@
 /*    redis://user:password@host:port/db?ttl=5m&prefix=prod        unix://user:password@/run/redis.sock?db=1
  *    scheme  userinfo      host port path query                   scheme userinfo      path            query
  *
+ *    redis+cluster://user:password@host:port,host:port/0?ttl=5m
+ *    scheme          userinfo      nodes               path query
+ *
  * The one danger is a password with '@', '/', '?' or '#' that was not percent-encoded: a part of it would then be taken for a host or a parameter and
  * shown in an error, or sent to a name server. So '#' is refused anywhere, '@' is refused behind the host, and no error shows user, host, port or path.
  */
@@ -13,7 +16,7 @@
 #include <strings.h>
 
 #define ENCODE_HINT "in user names, passwords and parameters write %40 for '@', %2F for '/', %3F for '?', %23 for '#' and %25 for '%'"
-#define SCHEMES "mem://, redis://, rediss://, valkey://, valkeys:// or unix://"
+#define SCHEMES "mem://, redis://, rediss://, redis+cluster://, rediss+cluster://, valkey://, valkeys:// or unix://"
 
 /* The URL in parts, still percent-encoded, and what is being changed. */
 typedef struct url_parse {
@@ -104,7 +107,8 @@ static coffer_status put(const url_parse *url, size_t index, const char *part, c
 
 /* Everything that says where the server is goes back to its default: nothing of an earlier URL stays. */
 static coffer_status reset_server(const url_parse *url) {
-    static const size_t of_server[] = {COFFER__AT_host, COFFER__AT_port, COFFER__AT_path, COFFER__AT_username, COFFER__AT_password, COFFER__AT_db};
+    static const size_t of_server[] = {COFFER__AT_host,     COFFER__AT_port,     COFFER__AT_path, COFFER__AT_cluster_nodes,
+                                       COFFER__AT_username, COFFER__AT_password, COFFER__AT_db};
     url->draft->local = true;
     url->draft->tls = false;
     coffer_status status = COFFER_OK;
@@ -165,8 +169,25 @@ static coffer_status apply_unix(const url_parse *url) {
     return status == COFFER_OK ? put_credentials(url) : status;
 }
 
+static coffer_status apply_cluster(const url_parse *url) {
+    if (url->path.len > 1 && !coffer_slice_equal(url->path, COFFER_SLICE("/0"))) {
+        return refuse(url, holds(url->path, '@') ? "it has an '@' behind its host; " ENCODE_HINT
+                                                 : "a cluster has the database 0 alone, as in redis+cluster://host:7000,host:7001");
+    }
+    if (url->host.len == 0) {
+        return refuse(url, "the nodes are missing: some of the cluster's, as in redis+cluster://host:7000,host:7001");
+    }
+    coffer_status status = put(url, COFFER__AT_cluster_nodes, "the list of nodes", url->host, true);
+    return status == COFFER_OK ? put_credentials(url) : status;
+}
+
+static coffer_status apply_cluster_tls(const url_parse *url) {
+    url->draft->tls = true;
+    return apply_cluster(url);
+}
+
 static coffer_status apply_later(const url_parse *url) {
-    return coffer__error_set(url->error, COFFER_UNSUPPORTED, "%s cannot be accepted yet: Sentinel and Cluster come with a later version", url->what);
+    return coffer__error_set(url->error, COFFER_UNSUPPORTED, "%s cannot be accepted yet: Sentinel comes with a later version", url->what);
 }
 
 typedef struct scheme {
@@ -175,8 +196,16 @@ typedef struct scheme {
 } scheme;
 
 static const scheme schemes[] = {
-    {"mem", apply_mem},   {"redis", apply_tcp},       {"rediss", apply_tls},           {"valkey", apply_tcp},          {"valkeys", apply_tls},
-    {"unix", apply_unix}, {"redis+unix", apply_unix}, {"redis+sentinel", apply_later}, {"redis+cluster", apply_later},
+    {"mem", apply_mem},
+    {"redis", apply_tcp},
+    {"rediss", apply_tls},
+    {"valkey", apply_tcp},
+    {"valkeys", apply_tls},
+    {"unix", apply_unix},
+    {"redis+unix", apply_unix},
+    {"redis+sentinel", apply_later},
+    {"redis+cluster", apply_cluster},
+    {"rediss+cluster", apply_cluster_tls},
 };
 
 static const scheme *find_scheme(coffer_slice name) {
@@ -235,7 +264,7 @@ static coffer_status split_host(url_parse *url, coffer_slice text) {
 }
 
 /* All that is behind "scheme://". The last '@' ends the user and password, for a host has none. */
-static coffer_status split(url_parse *url, coffer_slice text) {
+static coffer_status split(url_parse *url, bool has_list, coffer_slice text) {
     size_t query = find(text, '?');
     url->query = tail(text, query + 1);
     text = head(text, query);
@@ -243,15 +272,19 @@ static coffer_status split(url_parse *url, coffer_slice text) {
     url->path = tail(text, path);
     coffer_slice authority = head(text, path);
     size_t at = find_last(authority, '@');
-    if (at == authority.len) {
-        return split_host(url, authority);
+    if (at < authority.len) {
+        coffer_slice userinfo = head(authority, at);
+        size_t colon = find(userinfo, ':');
+        url->user = head(userinfo, colon);
+        url->has_password = colon < userinfo.len;
+        url->password = tail(userinfo, colon + 1);
+        authority = tail(authority, at + 1);
     }
-    coffer_slice userinfo = head(authority, at);
-    size_t colon = find(userinfo, ':');
-    url->user = head(userinfo, colon);
-    url->has_password = colon < userinfo.len;
-    url->password = tail(userinfo, colon + 1);
-    return split_host(url, tail(authority, at + 1));
+    if (has_list) {
+        url->host = authority;
+        return COFFER_OK;
+    }
+    return split_host(url, authority);
 }
 
 static bool has_bad_byte(coffer_slice text) {
@@ -281,7 +314,8 @@ coffer_status coffer__url_apply(coffer_options *draft, coffer_slice text, const 
     if (found->apply == apply_later) { /* its list of hosts is of another form */
         return apply_later(&url);
     }
-    coffer_status status = split(&url, tail(text, colon + 3));
+    bool has_list = found->apply == apply_cluster || found->apply == apply_cluster_tls;
+    coffer_status status = split(&url, has_list, tail(text, colon + 3));
     if (holds(url.query, '@')) { /* before any other words: the host may be half a password */
         return refuse(&url, "it has an '@' behind its host; " ENCODE_HINT);
     }
@@ -319,6 +353,15 @@ static bool append_userinfo(coffer__buf *out, const coffer_options *options) {
     return append_encoded(out, options->username, '\0') && append_text(out, has_password ? ":***@" : "@");
 }
 
+/* Nodes hold nothing that has to be escaped but the '%' of an IPv6 zone. */
+static bool append_cluster(coffer__buf *out, const coffer_options *options) {
+    bool is_ok = append_text(out, options->tls ? "rediss+cluster://" : "redis+cluster://") && append_userinfo(out, options);
+    for (const char *at = options->cluster_nodes; *at != '\0' && is_ok; at++) {
+        is_ok = *at == '%' ? append_text(out, "%25") : coffer__buf_append(out, at, 1);
+    }
+    return is_ok;
+}
+
 static bool append_server(coffer__buf *out, const coffer_options *options) {
     char numbers[64];
     bool has_path = options->path[0] != '\0', has_colon = strchr(options->host, ':') != NULL;
@@ -337,7 +380,9 @@ static bool append_server(coffer__buf *out, const coffer_options *options) {
 
 char *coffer__url_render(const coffer_options *options) {
     coffer__buf out = COFFER__BUF_INIT;
-    bool is_ok = options->local ? append_text(&out, "mem://") : append_server(&out, options);
+    bool is_ok = options->local                      ? append_text(&out, "mem://")
+                 : options->cluster_nodes[0] != '\0' ? append_cluster(&out, options)
+                                                     : append_server(&out, options);
     if (!is_ok || !coffer__buf_append(&out, "", 1)) {
         coffer__buf_free(&out);
         return NULL;

@@ -1,16 +1,72 @@
-/* Which server a key lives on. Standalone: one for all of them. Sentinel and Cluster will answer the same questions. */
+/* Which server a key lives on. Standalone: one for all of them. Cluster: by the key's slot, learnt from the nodes. Each is a row of kinds
+ * (topology_kind.h), and nobody above this folder knows which it is.
+ *
+ *     endpoint = coffer__topology_endpoint(topology, wire_key, NULL);     NULL: not known yet, a refresh has been asked for
+ *
+ * What is learnt by asking (a refresh) is an op of the client's; here is when it is due, whom to ask, what, and what the answer means:
+ *
+ *     due --- begin ---> asking: question to coffer__topology_ask, answer to coffer__topology_learn, another where that failed --- end ---> not due
+ *      ^                                                                                                                                    |
+ *      '--- coffer__topology_doubt (MOVED, READONLY, CLUSTERDOWN, refused connects, time-outs), or 27 to 33 s have passed ------------------'
+ *
+ * One at a time, and at least 250 ms from the end of one to the next. All of it from any thread. */
 #ifndef COFFER_TOPOLOGY_TOPOLOGY_H
 #define COFFER_TOPOLOGY_TOPOLOGY_H
 
-#include <coffer/driver.h>
+#include "redirect.h"
+#include "resp/reply.h"
+#include "slot_map.h"
 
 typedef struct coffer__topology coffer__topology;
 
-/* One server, from the options' host and port, or path. Copies what it needs. */
+/* Of the kind that the options ask for. Copies what it needs. NO_MEMORY. */
 coffer_status coffer__topology_new(coffer__topology **topology, const coffer_options *options);
 void coffer__topology_free(coffer__topology *topology); /* takes NULL */
+void coffer__topology_after_fork(coffer__topology *topology); /* in the child: whoever was asking is not here */
 
-/* The endpoint for a key as on the wire (empty: any server). Lent as long as the topology lives. */
-const coffer_endpoint *coffer__topology_endpoint(const coffer__topology *topology, coffer_slice wire_key);
+/* Whether keys live on several servers: each call goes its own way, and redirects are followed. */
+bool coffer__topology_is_routed(const coffer__topology *topology);
+
+/* The endpoint for a key as on the wire (empty: any server, but for `not_this` where there is another; NULL: any at all). Lent as long as the topology
+ * lives; equal pointers are the same server. NULL: nothing is known yet (see coffer__topology_is_known). */
+const coffer_endpoint *coffer__topology_endpoint(coffer__topology *topology, coffer_slice wire_key, const coffer_endpoint *not_this);
+bool coffer__topology_is_known(const coffer__topology *topology);
+
+/* The node a redirect leads to, from the one that said it. NULL where memory is short. `moved`: the slot is its own from now on. */
+const coffer_endpoint *coffer__topology_redirected(coffer__topology *topology, const coffer__redirect *redirect, const coffer_endpoint *asked,
+                                                   bool moved);
+
+/* What is known may be wrong: a refresh is due soon. */
+void coffer__topology_doubt(coffer__topology *topology, uint64_t now_ms);
+
+/* A call came to its deadline at this endpoint of ours: two in a row are a doubt. And: it has answered. */
+void coffer__topology_timed_out(coffer__topology *topology, const coffer_endpoint *endpoint, uint64_t now_ms);
+void coffer__topology_answered(const coffer__topology *topology, const coffer_endpoint *endpoint);
+
+/* ---- a refresh ---- */
+
+typedef struct coffer__refresh {
+    bool begun;
+    size_t tried; /* how many candidates have been asked */
+    uint64_t ticket; /* of the question that is out */
+    const coffer_endpoint *asked;
+} coffer__refresh;
+
+bool coffer__topology_is_due(const coffer__topology *topology, uint64_t now_ms); /* one load */
+uint64_t coffer__topology_due_ms(const coffer__topology *topology); /* when; UINT64_MAX: never, or one is under way */
+bool coffer__topology_begin(coffer__topology *topology, uint64_t now_ms, coffer__refresh *refresh); /* false: not due, or somebody else is at it */
+
+/* Whom to ask next; NULL: all have been asked. The question is these words. */
+const coffer_endpoint *coffer__topology_ask(coffer__topology *topology, coffer__refresh *refresh);
+const coffer_slice *coffer__topology_question(const coffer__topology *topology, size_t *count);
+
+/* The answer of whom was asked last. OK: something was learnt. SERVER: it was of no use. NO_MEMORY. */
+coffer_status coffer__topology_learn(coffer__topology *topology, const coffer__refresh *refresh, const coffer__reply *reply);
+
+/* Once for each begin, in whatever way it ended. */
+void coffer__topology_end(coffer__topology *topology, bool learnt, uint64_t now_ms);
+
+/* All 0 for kinds without slots. */
+void coffer__topology_counts(coffer__topology *topology, coffer__slot_counts *counts);
 
 #endif

@@ -94,7 +94,7 @@ static void test_errors_name_the_variable_and_change_nothing(void **state) {
         {"REDIS_URL", "http://:hunter2@a", "the environment variable 'REDIS_URL' cannot be accepted", NULL, NULL},
         {"REDIS_URL", "redis://:hunter2@a:0", "the port of the environment variable 'REDIS_URL'", NULL, NULL},
         {"COFFER_URL", "redis://a?ttl=x", "the parameter 'ttl' of the environment variable 'COFFER_URL' cannot be 'x'", NULL, NULL},
-        {"COFFER_URL", "redis+cluster://a", "the environment variable 'COFFER_URL'", NULL, NULL},
+        {"COFFER_URL", "redis+sentinel://a", "the environment variable 'COFFER_URL'", NULL, NULL},
         {"REDIS_HOST", "redis://:hunter2@a", "the environment variable 'REDIS_HOST' cannot be '***@a'", NULL, NULL},
     };
     for (size_t i = 0; i < sizeof examples / sizeof examples[0]; i++) {

@@ -40,6 +40,9 @@ static void test_forms(void **state) {
         {"unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1", "", "", false},
         {"unix://user:pw@/run/redis.sock", "unix://user:***@/run/redis.sock?db=0", "user", "pw", false},
         {"unix:///run/a%20b@1.sock", "unix:///run/a%20b%401.sock?db=0", "", "", false},
+        {"redis+cluster://a:7000,b,[fe80::1%25eth0]:7002/0", "redis+cluster://a:7000,b,[fe80::1%25eth0]:7002", "", "", false},
+        {"redis+cluster://u:p,w@a:7000", "redis+cluster://u:***@a:7000", "u", "p,w", false},
+        {"rediss+cluster://a", "rediss+cluster://a", "", "", true},
         {"redis+unix:///run/redis.sock", "unix:///run/redis.sock?db=0", "", "", false},
     };
     for (size_t i = 0; i < sizeof examples / sizeof examples[0]; i++) {
@@ -82,8 +85,11 @@ static void test_a_new_url_forgets_the_old_server_only(void **state) {
     assert_false(options->tls);
     assert_string_equal(get(options, "ttl"), "1h");
     assert_int_equal(set_url(options, "unix:///run/x.sock", NULL), COFFER_OK);
-    assert_int_equal(set_url(options, "redis://other", NULL), COFFER_OK);
+    assert_int_equal(set_url(options, "redis+cluster://a:7000,b:7001", NULL), COFFER_OK);
     assert_string_equal(options->path, "");
+    assert_string_equal(options->cluster_nodes, "a:7000,b:7001");
+    assert_int_equal(set_url(options, "redis://other", NULL), COFFER_OK);
+    assert_string_equal(options->cluster_nodes, "");
     coffer_options_free(options);
 }
 
@@ -103,7 +109,11 @@ static const struct {
     {"mem:///5", "mem:// has no", COFFER_OPTION},
     {"mem://:hunter2@", "mem:// has no", COFFER_OPTION},
     {"redis+sentinel://:hunter2@a:26379,b:26379/main", "later version", COFFER_UNSUPPORTED},
-    {"redis+cluster://:hunter2@a:7000", "later version", COFFER_UNSUPPORTED},
+    {"redis+cluster://:hunter2@a:7000/1", "database 0 alone", COFFER_OPTION},
+    {"redis+cluster://:hunter2@", "the nodes are missing", COFFER_OPTION},
+    {"redis+cluster://user:hunter2", "the list of nodes of the URL", COFFER_OPTION},
+    {"redis+cluster://a:7000,,b", "the list of nodes of the URL", COFFER_OPTION},
+    {"redis+cluster://a:7000/hunter2@b", "an '@' behind its host", COFFER_OPTION},
     {"redis://u:hunter2@cache:0", "the port of the URL cannot be accepted: it must be a number from 1 to 65535", COFFER_OPTION},
     {"redis://cache:70000", "1 to 65535", COFFER_OPTION},
     {"redis://:hunter2", "1 to 65535", COFFER_OPTION},

@@ -22,16 +22,17 @@ static uint16_t free_port(void) {
     return bound ? ntohs(at.sin_port) : 0;
 }
 
-static void become_server(const redis_server *server) {
-    char port[8];
+static void become_server(const redis_server *server, const char *cluster) {
+    char port[8], bus_port[8];
     snprintf(port, sizeof port, "%u", (unsigned)server->port);
+    snprintf(bus_port, sizeof bus_port, "%u", (unsigned)free_port());
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that crashes leaves no server behind */
     int nowhere = open("/dev/null", O_RDWR);
     dup2(nowhere, 0);
     dup2(nowhere, 1);
     dup2(nowhere, 2);
     execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--unixsocket", server->path, "--dir", server->folder, "--save", "",
-           "--appendonly", "no", (char *)NULL);
+           "--appendonly", "no", "--cluster-enabled", cluster, "--cluster-port", bus_port, (char *)NULL);
     _exit(127);
 }
 
@@ -60,7 +61,7 @@ static bool wait_until_it_answers(redis_server *server) {
     return false;
 }
 
-bool redis_server_start(redis_server *server) {
+static bool start(redis_server *server, const char *cluster) {
     snprintf(server->folder, sizeof server->folder, "/tmp/coffer-redis-XXXXXX");
     server->pid = 0;
     if (mkdtemp(server->folder) == NULL) {
@@ -70,7 +71,7 @@ bool redis_server_start(redis_server *server) {
     server->port = free_port();
     server->pid = fork();
     if (server->pid == 0) {
-        become_server(server);
+        become_server(server, cluster);
     }
     if (wait_until_it_answers(server)) {
         return true;
@@ -80,6 +81,14 @@ bool redis_server_start(redis_server *server) {
     return false;
 }
 
+bool redis_server_start(redis_server *server) {
+    return start(server, "no");
+}
+
+bool redis_server_start_node(redis_server *server) {
+    return start(server, "yes");
+}
+
 void redis_server_stop(redis_server *server) {
     if (server->pid > 0) {
         kill(server->pid, SIGCONT);
@@ -87,6 +96,9 @@ void redis_server_stop(redis_server *server) {
         waitpid(server->pid, NULL, 0);
         server->pid = 0;
     }
+    char nodes[96];
+    snprintf(nodes, sizeof nodes, "%s/nodes.conf", server->folder);
+    unlink(nodes);
     unlink(server->path);
     rmdir(server->folder);
 }

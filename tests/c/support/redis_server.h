@@ -20,6 +20,7 @@ typedef struct redis_server {
 } redis_server;
 
 bool redis_server_start(redis_server *server);
+bool redis_server_start_node(redis_server *server); /* of a cluster, alone and without slots */
 void redis_server_stop(redis_server *server);
 
 #endif

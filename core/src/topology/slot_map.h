@@ -1,0 +1,50 @@
+/* Which node serves which slot, as far as is known.
+ *
+ *     slot    0 ... 5460   5461 ... 10922   10923 ... 16383
+ *           [ a:7000     | b:7000         | (not known)    ]     one atomic pointer a slot: read by any thread, one load, while another thread learns
+ *
+ * Two sources correct it. A MOVED is one slot's truth at its moment. The answer to CLUSTER SLOTS is of the moment it was asked for: so whoever asks takes
+ * a ticket first, and the answer leaves alone each slot that a MOVED has corrected since. What an answer does not name stays as it was: a wrong owner
+ * says MOVED, an unknown one can say nothing.
+ */
+#ifndef COFFER_TOPOLOGY_SLOT_MAP_H
+#define COFFER_TOPOLOGY_SLOT_MAP_H
+
+#include "endpoints.h"
+#include "resp/reply.h"
+
+typedef struct coffer__slot_map coffer__slot_map;
+
+/* What was odd in the answers, and what was learnt. Counted since the beginning. */
+typedef struct coffer__slot_counts {
+    uint64_t answers; /* that gave at least one slot */
+    uint64_t refused_answers; /* that gave none, or were of another form */
+    uint64_t moved; /* slots corrected by MOVED */
+    uint64_t refused_ranges; /* ranges that were malformed, or of a node that cannot be reached by what was said of it */
+    uint64_t overlaps; /* ranges with a slot that an earlier one of the same answer had; the first wins */
+    uint64_t refused_replicas;
+} coffer__slot_counts;
+
+coffer__slot_map *coffer__slot_map_new(coffer__endpoints *endpoints); /* the endpoints are lent; NULL where memory is short */
+void coffer__slot_map_free(coffer__slot_map *map); /* takes NULL */
+void coffer__slot_map_after_fork(coffer__slot_map *map);
+
+const coffer_endpoint *coffer__slot_map_owner(const coffer__slot_map *map, uint16_t slot); /* NULL: not known */
+bool coffer__slot_map_is_empty(const coffer__slot_map *map); /* nothing was learnt yet */
+
+/* Node `index` of those that were named last, primaries first; NULL behind the last. And a primary's replicas. */
+size_t coffer__slot_map_node_count(coffer__slot_map *map);
+const coffer_endpoint *coffer__slot_map_node(coffer__slot_map *map, size_t index);
+const coffer_endpoint *coffer__slot_map_replica(coffer__slot_map *map, const coffer_endpoint *primary, size_t index);
+
+void coffer__slot_map_moved(coffer__slot_map *map, uint16_t slot, const coffer_endpoint *owner);
+
+uint64_t coffer__slot_map_ticket(coffer__slot_map *map); /* before CLUSTER SLOTS is sent */
+
+/* The reply to CLUSTER SLOTS, from `asked` (whose host stands for one that is missing). OK: it gave at least one slot, and is taken as far as it can be
+ * understood. SERVER: it gave none, and nothing has changed. NO_MEMORY. */
+coffer_status coffer__slot_map_learn(coffer__slot_map *map, const coffer_endpoint *asked, uint64_t ticket, const coffer__reply *reply);
+
+void coffer__slot_map_counts(coffer__slot_map *map, coffer__slot_counts *counts);
+
+#endif

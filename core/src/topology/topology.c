@@ -1,0 +1,194 @@
+#include "topology_kind.h"
+
+#include "base/alloc.h"
+#include "base/random.h"
+
+enum { APART_MS = 250, EVERY_MS = 27000, EVERY_JITTER_MS = 6000, DOUBLINGS_MOST = 3, TIMEOUTS_IN_A_ROW = 2, ASKED_MOST = 16 };
+
+static uint64_t jitter(uint64_t most_ms) {
+    return coffer__random_u64() % (most_ms + 1);
+}
+
+bool coffer__topology_add_seed(coffer__topology *topology, const coffer_endpoint *seed) {
+    const coffer_endpoint *interned = coffer__endpoints_intern(topology->endpoints, seed);
+    if (interned != NULL) {
+        topology->seeds[topology->seed_count++] = interned;
+    }
+    return interned != NULL;
+}
+
+coffer_status coffer__topology_new(coffer__topology **topology, const coffer_options *options) {
+    *topology = NULL;
+    coffer__topology *made = (coffer__topology *)coffer__alloc_zero(sizeof *made);
+    if (made == NULL) {
+        return COFFER_NO_MEMORY;
+    }
+    made->kind = options->cluster_nodes[0] != '\0' ? &coffer__cluster : &coffer__standalone;
+    made->lock = coffer__lock_new();
+    made->endpoints = coffer__endpoints_new();
+    atomic_init(&made->due_ms, made->kind->question_words > 0 ? 0 : UINT64_MAX);
+    if (made->lock == NULL || made->endpoints == NULL || made->kind->fill(made, options) != COFFER_OK) {
+        coffer__topology_free(made);
+        return COFFER_NO_MEMORY;
+    }
+    *topology = made;
+    return COFFER_OK;
+}
+
+void coffer__topology_free(coffer__topology *topology) {
+    if (topology != NULL) {
+        coffer__slot_map_free(topology->map);
+        coffer__release((void *)topology->seeds);
+        coffer__endpoints_free(topology->endpoints);
+        coffer__lock_free(topology->lock);
+        coffer__release(topology);
+    }
+}
+
+void coffer__topology_after_fork(coffer__topology *topology) {
+    coffer__lock_reset(topology->lock);
+    coffer__endpoints_after_fork(topology->endpoints);
+    if (topology->map != NULL) {
+        coffer__slot_map_after_fork(topology->map);
+    }
+    if (topology->asking) {
+        topology->asking = false;
+        atomic_store(&topology->due_ms, 0);
+    }
+}
+
+bool coffer__topology_is_routed(const coffer__topology *topology) {
+    return topology->kind->is_routed;
+}
+
+const coffer_endpoint *coffer__topology_endpoint(coffer__topology *topology, coffer_slice wire_key, const coffer_endpoint *not_this) {
+    return topology->kind->endpoint(topology, wire_key, not_this);
+}
+
+bool coffer__topology_is_known(const coffer__topology *topology) {
+    return topology->kind->is_known(topology);
+}
+
+const coffer_endpoint *coffer__topology_redirected(coffer__topology *topology, const coffer__redirect *redirect, const coffer_endpoint *asked,
+                                                   bool moved) {
+    coffer_endpoint wanted = {.host = redirect->host.len > 0 ? redirect->host : asked->host, .port = redirect->port, .tls = asked->tls};
+    const coffer_endpoint *found = coffer__endpoints_intern(topology->endpoints, &wanted);
+    if (found != NULL && moved && topology->map != NULL) {
+        coffer__slot_map_moved(topology->map, redirect->slot, found);
+        atomic_store_explicit(&topology->hint, found, memory_order_relaxed);
+    }
+    return found;
+}
+
+void coffer__topology_timed_out(coffer__topology *topology, const coffer_endpoint *endpoint, uint64_t now_ms) {
+    if (topology->kind->is_routed && coffer__endpoint_timed_out(endpoint) >= TIMEOUTS_IN_A_ROW) {
+        coffer__topology_doubt(topology, now_ms);
+    }
+}
+
+void coffer__topology_answered(const coffer__topology *topology, const coffer_endpoint *endpoint) {
+    if (topology->kind->is_routed) {
+        coffer__endpoint_answered(endpoint);
+    }
+}
+
+/* ---- a refresh: when ------------------------------------------------------------------------------------------- */
+
+uint64_t coffer__topology_due_ms(const coffer__topology *topology) {
+    return atomic_load_explicit(&topology->due_ms, memory_order_relaxed);
+}
+
+bool coffer__topology_is_due(const coffer__topology *topology, uint64_t now_ms) {
+    return now_ms >= coffer__topology_due_ms(topology);
+}
+
+/* Under the lock: due by then at the latest, but not sooner after the last one than is allowed. */
+static void make_due(coffer__topology *topology, uint64_t now_ms, uint64_t in_ms) {
+    uint64_t soonest_ms = topology->asking || topology->ended_ms > 0 ? topology->ended_ms + APART_MS + jitter(APART_MS / 2) : 0;
+    uint64_t due_ms = now_ms + in_ms < soonest_ms ? soonest_ms : now_ms + in_ms;
+    if (due_ms < coffer__topology_due_ms(topology)) {
+        atomic_store_explicit(&topology->due_ms, due_ms, memory_order_relaxed);
+    }
+}
+
+void coffer__topology_doubt(coffer__topology *topology, uint64_t now_ms) {
+    if (topology->kind->question_words == 0 || coffer__topology_is_due(topology, now_ms + APART_MS)) {
+        return;
+    }
+    coffer__lock_take(topology->lock);
+    make_due(topology, now_ms, topology->asking ? APART_MS : 0);
+    coffer__lock_drop(topology->lock);
+}
+
+bool coffer__topology_begin(coffer__topology *topology, uint64_t now_ms, coffer__refresh *refresh) {
+    coffer__lock_take(topology->lock);
+    bool begun = coffer__topology_is_due(topology, now_ms) && !topology->asking;
+    if (begun) {
+        topology->asking = true;
+        atomic_store_explicit(&topology->due_ms, UINT64_MAX, memory_order_relaxed);
+    }
+    coffer__lock_drop(topology->lock);
+    *refresh = (coffer__refresh){0};
+    return begun;
+}
+
+void coffer__topology_end(coffer__topology *topology, bool learnt, uint64_t now_ms) {
+    coffer__lock_take(topology->lock);
+    topology->asking = false;
+    topology->ended_ms = now_ms > 0 ? now_ms : 1;
+    topology->failures = learnt ? 0 : topology->failures + 1;
+    unsigned doublings = topology->failures < DOUBLINGS_MOST ? topology->failures : DOUBLINGS_MOST;
+    bool doubted = coffer__topology_due_ms(topology) != UINT64_MAX; /* while it was under way */
+    atomic_store_explicit(&topology->due_ms, UINT64_MAX, memory_order_relaxed);
+    make_due(topology, now_ms, learnt ? EVERY_MS + jitter(EVERY_JITTER_MS) : jitter((uint64_t)APART_MS << doublings));
+    if (doubted) {
+        make_due(topology, now_ms, 0);
+    }
+    coffer__lock_drop(topology->lock);
+}
+
+/* ---- a refresh: whom, and what --------------------------------------------------------------------------------- */
+
+const coffer_slice *coffer__topology_question(const coffer__topology *topology, size_t *count) {
+    *count = topology->kind->question_words;
+    return topology->kind->question;
+}
+
+static size_t count_candidates(coffer__topology *topology) {
+    size_t count = 0;
+    while (topology->kind->candidate(topology, count) != NULL) {
+        count++;
+    }
+    return count;
+}
+
+/* The hint first, then the candidates, beginning with another one after a refresh that failed. */
+static const coffer_endpoint *choose(coffer__topology *topology, coffer__refresh *refresh) {
+    const coffer_endpoint *hint = refresh->begun ? NULL : atomic_exchange_explicit(&topology->hint, NULL, memory_order_relaxed);
+    refresh->begun = true;
+    if (hint != NULL) {
+        return hint;
+    }
+    size_t count = count_candidates(topology);
+    if (refresh->tried >= (count < ASKED_MOST ? count : ASKED_MOST)) {
+        return NULL;
+    }
+    return topology->kind->candidate(topology, (refresh->tried++ + topology->failures) % count);
+}
+
+const coffer_endpoint *coffer__topology_ask(coffer__topology *topology, coffer__refresh *refresh) {
+    refresh->asked = choose(topology, refresh);
+    refresh->ticket = topology->map == NULL ? 0 : coffer__slot_map_ticket(topology->map);
+    return refresh->asked;
+}
+
+coffer_status coffer__topology_learn(coffer__topology *topology, const coffer__refresh *refresh, const coffer__reply *reply) {
+    return topology->map == NULL ? COFFER_SERVER : coffer__slot_map_learn(topology->map, refresh->asked, refresh->ticket, reply);
+}
+
+void coffer__topology_counts(coffer__topology *topology, coffer__slot_counts *counts) {
+    *counts = (coffer__slot_counts){0};
+    if (topology->map != NULL) {
+        coffer__slot_map_counts(topology->map, counts);
+    }
+}
