@@ -8,7 +8,7 @@
 #define KEY_B "seal_key=//79/Pv6%2Bfj39vX08/Lx8O/u7ezr6uno5%2Bbl5OPi4eA%3D&seal_key_id=7"
 #define NAMES "&prefix=app&namespace=users&version=3"
 
-enum { PAYLOAD_BYTES = 4000 };
+enum { PAYLOAD_BYTES = 4000, TAG_BYTES = 12 };
 
 /* Bytes as `w` stores them under the key 42: 4,000 times the letter a, in JSON's clothes. */
 static void store(world *w, coffer__buf *out) {
@@ -22,6 +22,8 @@ static void store(world *w, coffer__buf *out) {
                            .expires_unix_ms = UINT64_MAX,
                            .load_cost_ms = 37,
                            .format = COFFER_FORMAT_JSON,
+                           .tags = COFFER_SLICE("\3red\0\0\0\0\0\0\0\1"),
+                           .tag_count = 1,
                            .payload = coffer_slice_of(payload, sizeof payload)};
     assert_int_equal(coffer__envelope_write(&w->ns->codec, &binding, &entry, out), COFFER_OK);
 }
@@ -38,7 +40,7 @@ static void assert_body(const coffer_inspection *seen) {
     assert_int_equal(seen->lease_unix_ms, 5);
     assert_int_equal(seen->kind, 0);
     assert_int_equal(seen->format, COFFER_FORMAT_JSON);
-    assert_int_equal(seen->tag_count, 0);
+    assert_int_equal(seen->tag_count, 1);
     assert_int_equal(seen->payload_bytes, PAYLOAD_BYTES);
     assert_int_equal(seen->created_unix_ms, 1000);
     assert_int_equal(seen->fresh_unix_ms, 2000);
@@ -81,6 +83,38 @@ static void test_all_fields_of_an_unsealed_one(void **state) {
     coffer__buf_free(&envelope);
 }
 
+static void test_one_that_says_there_is_nothing(void **state) {
+    (void)state;
+    world w;
+    coffer__buf envelope = COFFER__BUF_INIT;
+    open_world(&w, "mem://");
+    coffer__binding binding = coffer__namespace_binding(w.ns, COFFER_SLICE("42"));
+    coffer__entry entry = {.entry_id = 1, .kind = COFFER__KIND_ABSENT, .expires_unix_ms = 2000};
+    assert_int_equal(coffer__envelope_write(&w.ns->codec, &binding, &entry, &envelope), COFFER_OK);
+    coffer_inspection seen = look(&w, "42", &envelope);
+    assert_int_equal(seen.verdict, COFFER_OK);
+    assert_true(seen.has_body);
+    assert_int_equal(seen.kind, 1);
+    assert_int_equal(seen.payload.len, 0);
+    assert_null(seen.owner);
+    close_world(&w);
+    coffer__buf_free(&envelope);
+}
+
+static void test_flags_that_nobody_knows_are_shown(void **state) {
+    (void)state;
+    world w;
+    coffer__buf envelope = COFFER__BUF_INIT;
+    open_world(&w, "mem://");
+    store(&w, &envelope);
+    envelope.data[3] = 5;
+    coffer_inspection seen = look(&w, "42", &envelope);
+    assert_header_alone(&seen, COFFER_BAD_FLAGS);
+    assert_int_equal(seen.flags, 5);
+    close_world(&w);
+    coffer__buf_free(&envelope);
+}
+
 static void test_a_sealed_one_opens_where_it_was_stored(void **state) {
     (void)state;
     world w;
@@ -94,7 +128,7 @@ static void test_a_sealed_one_opens_where_it_was_stored(void **state) {
     assert_int_equal(seen.key_id, 7);
     assert_int_equal(seen.codec, 0);
     assert_int_equal(seen.stored_bytes, PAYLOAD_BYTES);
-    assert_int_equal((36 + PAYLOAD_BYTES + seen.pad_bytes) % 64, 0);
+    assert_int_equal((36 + TAG_BYTES + PAYLOAD_BYTES + seen.pad_bytes) % 64, 0);
     assert_in_range(seen.pad_bytes, 1, 64);
     assert_int_equal(seen.payload.len, PAYLOAD_BYTES);
     coffer_inspection_clear(&seen);
@@ -233,6 +267,8 @@ static void test_want_of_memory_and_of_a_size(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_fields_of_an_unsealed_one),
+        cmocka_unit_test(test_one_that_says_there_is_nothing),
+        cmocka_unit_test(test_flags_that_nobody_knows_are_shown),
         cmocka_unit_test(test_a_sealed_one_opens_where_it_was_stored),
         cmocka_unit_test(test_a_sealed_one_shows_its_header_to_others),
         cmocka_unit_test(test_what_only_lacks_its_seal_is_looked_into),

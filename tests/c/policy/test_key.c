@@ -203,6 +203,8 @@ static void test_short_memory_leaves_the_buffer(void **state) {
     watched_alloc_begin(0);
     assert_false(coffer__key_base(&out, COFFER_SLICE("prod"), COFFER_SLICE("users"), 3));
     assert_false(coffer__key_append(&out, COFFER_SLICE("{}"), true));
+    assert_int_equal(coffer__key_write(&out, COFFER_KEYS_DEFAULT, COFFER_SLICE("plain"), false, NULL), COFFER_NO_MEMORY);
+    assert_int_equal(coffer__key_write(&out, COFFER_KEYS_BYTES, COFFER_SLICE("visits"), true, NULL), COFFER_NO_MEMORY);
     watched_alloc_end();
     assert_int_equal(out.len, 0);
     coffer__buf_free(&out);

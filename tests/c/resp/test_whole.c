@@ -5,6 +5,9 @@
 #include "support/cmocka_all.h"
 #include "support/watched_alloc.h"
 
+#define NINETY "123456789 123456789 123456789 123456789 123456789 123456789 123456789 123456789 123456789 "
+#define BULK_OF_90 "$90\r\n" NINETY "\r\n" /* 97 bytes */
+
 static coffer__guard *new_guard(void) {
     static const coffer__guard_limits limits = {.line_bytes = 64, .bulk_bytes = 100, .reply_bytes = 300, .element_count = 9, .depth = 3};
     coffer__guard *guard = NULL;
@@ -135,6 +138,8 @@ static void test_what_is_wrong_or_too_large_is_left_for_feed_to_say(void **state
                                         "*10\r\n",
                                         "*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
                                         "*2\r\n*4\r\n:1\r\n:1\r\n:1\r\n:1\r\n*4\r\n",
+                                        "$101\r\n" NINETY "123456789 1\r\n",
+                                        "*4\r\n" BULK_OF_90 BULK_OF_90 "$93\r\n" NINETY "123\r\n" /* 298 bytes */ "*1\r\n:1\r\n",
                                         "+a line of more bytes than the 64 that the limits of this test do allow\r\n"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         coffer__guard *guard = new_guard();
@@ -152,28 +157,71 @@ static void test_what_is_wrong_or_too_large_is_left_for_feed_to_say(void **state
     }
 }
 
-/* The size of a reply is counted over all its frames, and from nothing at the next. */
+/* The size of a reply is counted over all its frames, and from nothing at the next, also behind one that was not taken. */
 static void test_a_reply_is_limited_as_a_whole(void **state) {
     (void)state;
-    char many[400] = "*3\r\n";
-    char bulk[120] = "$90\r\n";
+    static const char three[] = "*3\r\n" BULK_OF_90 BULK_OF_90 BULK_OF_90;
     coffer__guard *guard = new_guard();
     coffer__reply reply = {0};
-    memset(bulk + 5, 'x', 90);
-    memcpy(bulk + 95, "\r\n", 2);
     for (int i = 0; i < 3; i++) {
-        strcat(many, bulk);
-    }
-    for (int i = 0; i < 3; i++) {
-        coffer_slice in = coffer_slice_text(many);
+        coffer_slice in = coffer_slice_text(three);
+        assert_nothing_taken(guard, coffer_slice_of(three, strlen(three) - 1));
         assert_int_equal(coffer__guard_take(guard, &in, &reply), COFFER_OK);
         assert_int_equal(reply.node_count, 4);
     }
-    many[1] = '4';
-    strcat(many, bulk);
-    assert_nothing_taken(guard, coffer_slice_text(many));
+    assert_nothing_taken(guard, COFFER_SLICE("*4\r\n" BULK_OF_90 BULK_OF_90 BULK_OF_90 BULK_OF_90));
     coffer__reply_free(&reply);
     coffer__guard_free(guard);
+}
+
+static coffer__guard *new_usual_guard(void) {
+    static const coffer__guard_limits limits = COFFER__GUARD_LIMITS_INIT;
+    coffer__guard *guard = NULL;
+    assert_int_equal(coffer__guard_new(&guard, &limits), COFFER_OK);
+    return guard;
+}
+
+static void test_a_declared_count_allocates_by_what_came(void **state) {
+    (void)state;
+    watched_alloc_begin(WATCHED_NEVER);
+    coffer__guard *guard = new_usual_guard();
+    size_t guard_bytes = watched_alloc.live_bytes;
+    assert_nothing_taken(guard, COFFER_SLICE("*1000000\r\n:1\r\n*1000\r\n:1\r\n"));
+    assert_in_range(watched_alloc.peak_bytes - guard_bytes, 1, 1024);
+    coffer__guard_free(guard);
+    watched_alloc_end();
+}
+
+static void test_what_was_large_leaves_no_memory_behind(void **state) {
+    (void)state;
+    enum { BODY_BYTES = 100000, ELEMENTS = 5000, KEPT_BYTES = 16 << 10 };
+    static char cut[BODY_BYTES + 16], nils[ELEMENTS * 5 + 16];
+    coffer__reply reply = {0};
+    watched_alloc_begin(WATCHED_NEVER);
+    coffer__guard *guard = new_usual_guard();
+    size_t guard_bytes = watched_alloc.live_bytes;
+    int header_bytes = snprintf(cut, sizeof cut, "$%d\r\n", BODY_BYTES);
+    memcpy(cut + header_bytes + BODY_BYTES, "\r\n", 2);
+    assert_int_equal(feed(guard, coffer_slice_of(cut, BODY_BYTES)), 0);
+    coffer_slice in = coffer_slice_of(cut + BODY_BYTES, (size_t)header_bytes + 2), frames;
+    assert_int_equal(coffer__guard_feed(guard, &in, &frames), COFFER_OK);
+    assert_int_equal(frames.len, header_bytes + BODY_BYTES + 2); /* lent, until the next call */
+    in = COFFER_SLICE("+OK\r\n");
+    assert_int_equal(coffer__guard_take(guard, &in, &reply), COFFER_OK);
+    assert_in_range(watched_alloc.live_bytes, guard_bytes, guard_bytes + KEPT_BYTES);
+
+    size_t len = (size_t)snprintf(nils, sizeof nils, "*%d\r\n", ELEMENTS);
+    for (size_t i = 0; i < ELEMENTS; i++, len += 5) {
+        memcpy(nils + len, "$-1\r\n", 5);
+    }
+    in = coffer_slice_of(nils, len);
+    assert_int_equal(coffer__guard_take(guard, &in, &reply), COFFER_OK);
+    assert_int_equal(reply.node_count, 1 + ELEMENTS);
+    coffer__reply_clear(&reply);
+    assert_in_range(watched_alloc.live_bytes, guard_bytes, guard_bytes + KEPT_BYTES);
+    coffer__reply_free(&reply);
+    coffer__guard_free(guard);
+    watched_alloc_end();
 }
 
 static void test_without_memory_nothing_is_taken(void **state) {
@@ -201,9 +249,10 @@ static void test_without_memory_nothing_is_taken(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_replies_are_taken_one_by_one),  cmocka_unit_test(test_an_array_is_a_row_of_nodes),
-        cmocka_unit_test(test_a_cut_reply_is_left_for_feed),  cmocka_unit_test(test_what_is_wrong_or_too_large_is_left_for_feed_to_say),
-        cmocka_unit_test(test_a_reply_is_limited_as_a_whole), cmocka_unit_test(test_without_memory_nothing_is_taken),
+        cmocka_unit_test(test_replies_are_taken_one_by_one),           cmocka_unit_test(test_an_array_is_a_row_of_nodes),
+        cmocka_unit_test(test_a_cut_reply_is_left_for_feed),           cmocka_unit_test(test_what_is_wrong_or_too_large_is_left_for_feed_to_say),
+        cmocka_unit_test(test_a_reply_is_limited_as_a_whole),          cmocka_unit_test(test_a_declared_count_allocates_by_what_came),
+        cmocka_unit_test(test_what_was_large_leaves_no_memory_behind), cmocka_unit_test(test_without_memory_nothing_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
