@@ -19,7 +19,7 @@ build = {
    -- The core is built once for all Luas; a module that was made for another Lua goes.
    build_command = [[
       "$(CMAKE)" -E rm -rf build/rock/lua &&
-      "$(CMAKE)" -S . -B build/rock -DCMAKE_BUILD_TYPE=Release -DCOFFER_TESTS=OFF -DCOFFER_WERROR=OFF \
+      "$(CMAKE)" -S . -B build/rock -DCMAKE_BUILD_TYPE=Release -DCOFFER_TESTS=OFF \
          -DCOFFER_LUA=ON -DCOFFER_LUA_INCLUDE_DIR="$(LUA_INCDIR)" &&
       "$(CMAKE)" --build build/rock --target coffer_lua -j `getconf _NPROCESSORS_ONLN`]],
    install = {

@@ -97,7 +97,7 @@ def bundled() -> str:
 def make_core(folder: Path) -> Path:
     """Builds the core with CMake, as an archive to be optimised where it is linked."""
     forget_other_tools(folder)
-    flags = ["-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DCOFFER_TESTS=OFF", "-DCOFFER_EXAMPLES=OFF", "-DCOFFER_WERROR=OFF"]
+    flags = ["-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DCOFFER_TESTS=OFF", "-DCOFFER_EXAMPLES=OFF"]
     if os.environ.get("COFFER_SANITIZE"):
         flags.append("-DCOFFER_LTO=OFF")
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
