@@ -38,5 +38,11 @@ configure_package_config_file(cmake/cofferConfig.cmake.in ${CMAKE_CURRENT_BINARY
 write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/cofferConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/cofferConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/cofferConfigVersion.cmake
         DESTINATION ${COFFER_PACKAGE_DIR})
+# Libs.private and not Requires.private: that asks for the other packages of users of the shared library too, who need none of them
+set(private ${HIREDIS_LDFLAGS} ${ZSTD_LDFLAGS})
+foreach(folder IN LISTS CMAKE_C_IMPLICIT_LINK_DIRECTORIES)
+  list(REMOVE_ITEM private "-L${folder}")
+endforeach()
+list(JOIN private " " COFFER_PC_PRIVATE)
 configure_file(cmake/coffer.pc.in ${CMAKE_CURRENT_BINARY_DIR}/coffer.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/coffer.pc DESTINATION ${COFFER_PC_DIR})

@@ -153,6 +153,7 @@ def test_pkg_config_tells_users_of_the_shared_library_of_no_other(installed: Pat
     need("pkg-config")
     where = {"PKG_CONFIG_PATH": str(library_folder(installed) / "pkgconfig")}
     libraries = re.compile(r"(?<!\S)-l(\S+)")
-    assert libraries.findall(run(["pkg-config", "--libs", "coffer"], installed, **where)) == ["coffer"]
+    alone = {"PKG_CONFIG_LIBDIR": where["PKG_CONFIG_PATH"]}  # whoever has the shared library alone
+    assert libraries.findall(run(["pkg-config", "--cflags", "--libs", "coffer"], installed, **alone)) == ["coffer"]
     whole = libraries.findall(run(["pkg-config", "--static", "--libs", "coffer"], installed, **where))
     assert {"coffer", "hiredis", "zstd", "crypto"} <= set(whole)
