@@ -47,7 +47,7 @@ typedef struct coffer_inspection {
 
 /* Looks into what is stored for this key of the caller. `ns` has the keys that open it, the names it is bound to and max_value; its server is not
  * asked. A sealed envelope opens only with the prefix, namespace, version and key that it was stored under. OK whatever the bytes are; ARG where
- * struct_size is not set, NO_MEMORY, SEAL_UNFIT: nothing to clear then. */
+ * struct_size is not set, NO_MEMORY, SEAL_UNFIT, INTERNAL (of the cryptographic library): nothing to clear then. */
 COFFER_API coffer_status coffer_envelope_inspect(coffer_namespace *ns, coffer_slice key, coffer_slice envelope, coffer_inspection *inspection);
 COFFER_API void coffer_inspection_clear(coffer_inspection *inspection); /* wipes and frees; harmless on a cleared one */
 

@@ -52,7 +52,6 @@ void coffer__call_clear(coffer_call *call) {
 static bool grow_arguments(coffer_call *call, size_t count) {
     size_t cap = call->argument_cap * 2;
     cap = cap < call->argument_count + count ? call->argument_count + count : cap;
-
     bool inside = call->arguments == call->few;
     coffer_slice *more = (coffer_slice *)coffer__resize(inside ? NULL : call->arguments, cap * sizeof *more);
     if (more == NULL) {

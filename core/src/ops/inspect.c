@@ -27,6 +27,11 @@ static void show(const coffer__examined *from, coffer_inspection *to) {
     to->load_cost_ms = entry->load_cost_ms;
 }
 
+/* These tell of this process; all others of what was looked into. */
+static bool is_of_bytes(coffer_status verdict) {
+    return verdict != COFFER_NO_MEMORY && verdict != COFFER_INTERNAL && verdict != COFFER_SEAL_UNFIT;
+}
+
 /* A payload of the caller's own: what it was read from goes. */
 static coffer_status keep_payload(coffer_slice payload, coffer_inspection *to) {
     if (payload.len == 0) {
@@ -50,7 +55,7 @@ coffer_status coffer_envelope_inspect(coffer_namespace *ns, coffer_slice key, co
     }
     *inspection = (coffer_inspection){.struct_size = sizeof *inspection};
     coffer_status verdict = coffer__envelope_examine(&ns->codec, &binding, envelope, &scratch, &examined);
-    coffer_status status = verdict == COFFER_NO_MEMORY || verdict == COFFER_SEAL_UNFIT ? verdict : COFFER_OK;
+    coffer_status status = is_of_bytes(verdict) ? COFFER_OK : verdict;
     if (status == COFFER_OK) {
         inspection->verdict = verdict;
         show(&examined, inspection);
