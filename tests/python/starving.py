@@ -16,14 +16,17 @@ from __future__ import annotations
 import collections
 import ctypes
 import gc
+import json
 import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import coffer
+from coffer import _coffer_core as core
 
 FOR_GOOD = 20_000  # more than any operation asks for; an end, since CPython 3.11 can try for ever to enter an `except` without memory
 MOST_POINTS = 5000
@@ -211,6 +214,12 @@ def opened(cache: coffer.Cache) -> object:
         return other.get("k")
 
 
+@operation("inspect", "OK")
+def inspect(cache: coffer.Cache) -> object:
+    with coffer.Cache("mem://?memory=1MiB", **GOLDEN["options"]) as other:
+        return core.inspect(other._handle, GOLDEN["key"], bytes.fromhex(GOLDEN["envelope"]))["verdict"]
+
+
 @operation("Cache from the environment", "environment")
 def opened_from_environment(cache: coffer.Cache) -> object:
     with coffer.Cache(from_environment=True, prefix="p") as other:
@@ -230,6 +239,8 @@ def opened_nowhere(cache: coffer.Cache) -> object:
 # ---- the rest: what each operation stands on ----
 
 SEALED = {"seal_key": "KXK7BE2W3yhxugNMld4ncLkCS5TdJm+4AUqT3CVutwA=", "compress": "trusted"}
+GOLDENS = Path(__file__).resolve().parents[1] / "interop/golden/written/python.json"
+GOLDEN = next(one for one in json.loads(GOLDENS.read_text(encoding="utf-8")) if one["name"] == "sealed-zstd-json-pad-64")
 PREPARED_SECONDS = 600
 URL = ""
 

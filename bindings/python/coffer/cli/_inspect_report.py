@@ -222,7 +222,7 @@ def format_name(number: int) -> str:
 
 def _sizes(plain: int, stored: int) -> str:
     if plain == stored or not stored:
-        return f"{plain:,} bytes"
+        return "1 byte" if plain == 1 else f"{plain:,} bytes"
     return f"{plain:,} bytes, stored in {stored:,}: {plain / stored:.1f} x smaller"
 
 

@@ -40,9 +40,9 @@ Shows what a stored value's envelope says: its suite, key id, compression, forma
 and what a reader makes of it. The value itself is shown with --value alone, keys never."""
 
 _INSPECT_MORE = """\
-With --url, WHAT is a key: of --prefix and --namespace (users, or users@3 with a version), or with
---full-key as it is on the server, such as prod:users:42. Without, it is a file (-: standard input)
-that holds an envelope, as it is or in hex.
+With --url the argument is a key: of --prefix and --namespace (users, or users@3 with a version), or
+with --full-key as it is on the server, such as prod:users:42. Without, it is a file (-: standard
+input) that holds an envelope, as it is or in hex.
 
 A sealed envelope opens with the key that sealed it, which is read from the environment
 (COFFER_SEAL_KEY, COFFER_SEAL_KEY_ID) or from a file that only its owner can read; and only as what
