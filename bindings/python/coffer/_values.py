@@ -104,6 +104,11 @@ class Stats:
     errors: int
     unreadable: int
     oversized_fills: int
+    outage_misses: int
+    outage_refusals: int
+    outage_writes: int
+    outage_deletes: int
+    outage_lost: int
     bypassed: int
     bytes_read: int
     bytes_written: int

@@ -41,6 +41,11 @@ extern "C" {
     X(pool_max,           COUNT,   pool_max_count,        "16",      "",                                  0, "connections at most, 1 to 4096") \
     X(pool_idle_timeout,  TIME,    pool_idle_ms,          "5m",      "",                                  0, "an unused connection is closed after this") \
     X(keepalive,          TIME,    keepalive_ms,          "60s",     "",                                  0, "TCP keepalive's idle time, at least a second") \
+    X(breaker,            BOOL,    breaker,               "true",    "",                                  0, "false: a server that keeps failing is asked all the same") \
+    X(breaker_failure_rate, PERCENT, breaker_failure_rate_percent, "50", "",                              0, "the breaker of a server opens when this share of its calls failed, 1 to 100") \
+    X(breaker_window,     TIME,    breaker_window_ms,     "10s",     "",                                  0, "over how long they are counted, 100ms to 1h") \
+    X(breaker_minimum_calls, COUNT, breaker_minimum_calls_count, "5", "",                                 0, "of at least so many calls; so many failures in a row open it too, 1 to 10000") \
+    X(outage_memory,      SIZE,    outage_memory_bytes,   "1MiB",    "",                                  0, "for the keys that were written while the server was away and are deleted when it is back; 0: none, 1GiB at most") \
     X(memory,             SIZE,    memory_bytes,          "64MiB",   "",                                  0, "what mem:// may use, at least 1MiB") \
     X(max_reply,          SIZE,    max_reply_bytes,       "128MiB",  "",                                  0, "the largest reply that is accepted from a server") \
     X(prefix,             TEXT,    prefix,                "_",       "REDIS_KEY_PREFIX CACHE_KEY_PREFIX", 0, "first field of every key on the server, such as prod or test") \
@@ -59,6 +64,7 @@ extern "C" {
     X(seal_key,           SECRET,  seal_key,              "",        "",                                  0, "seals every value with AES-256: base64 of 32 random bytes") \
     X(seal_key_id,        COUNT,   seal_key_id_count,     "0",       "",                                  0, "id of that key, 1 to 4294967295; 0: derived from it") \
     X(seal_pad,           CHOICE,  seal_pad,              "none",    "",                                  1, "hides lengths: none, 64 (to a multiple of it) or padme") \
+    X(on_outage,          CHOICE,  on_outage,             "error",   "",                                  1, "what operations come to while the server is away: miss (the application goes on) or error") \
     X(raw,                BOOL,    raw,                   "false",   "",                                  1, "true: values without an envelope, shared with programs that do not use coffer")
 
 /* The words of each CHOICE option. X(option, word, CONSTANT, value) */
@@ -70,6 +76,8 @@ extern "C" {
     X(compress,  "auto",    COFFER_COMPRESS_AUTO,    1) \
     X(compress,  "always",  COFFER_COMPRESS_ALWAYS,  2) \
     X(compress,  "trusted", COFFER_COMPRESS_TRUSTED, 3) \
+    X(on_outage, "miss",    COFFER_OUTAGE_MISS,      0) \
+    X(on_outage, "error",   COFFER_OUTAGE_ERROR,     1) \
     X(seal_pad,  "none",    COFFER_PAD_NONE,         0) \
     X(seal_pad,  "64",      COFFER_PAD_64,           1) \
     X(seal_pad,  "padme",   COFFER_PAD_PADME,        2)

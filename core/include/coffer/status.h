@@ -45,6 +45,7 @@ extern "C" {
     X(IO,            -26, "ConnectionError",      "reading from or writing to the server failed") \
     X(CLOSED,        -27, "ConnectionError",      "the server closed the connection") \
     X(INTERRUPTED,   -28, "InterruptedError",     "the call was interrupted") \
+    X(BREAKER_OPEN,  -29, "ConnectionError",      "the server is away: it failed a moment ago, and is not asked again yet") \
     /* what the server said */ \
     X(SERVER,        -40, "ServerError",          "the server refused the command") \
     X(AUTH,          -41, "AuthenticationError",  "the server refused the user name or password") \

@@ -46,6 +46,7 @@ bool coffer_status_is_outage(coffer_status status) {
     case COFFER_DNS:
     case COFFER_IO:
     case COFFER_CLOSED:
+    case COFFER_BREAKER_OPEN:
     case COFFER_LOADING:
     case COFFER_BUSY:
     case COFFER_MASTERDOWN:

@@ -4,6 +4,7 @@
 
 #include "command.h"
 #include "resp/reader.h"
+#include "watch.h"
 #include <coffer/driver.h>
 
 #include <stdatomic.h>
@@ -23,6 +24,8 @@ struct coffer_call {
     _Atomic int state;
     coffer_status status; /* OK: the server answered, and not with an error */
     bool script_sent; /* with its text */
+    coffer__pass pass; /* from its hand-out until its end was recorded; outage.c */
+    coffer__server *server; /* it was handed out for; NULL: none */
     coffer_slice *arguments;
     size_t argument_count, argument_cap;
     coffer_slice few[COFFER__CALL_ARGUMENTS];

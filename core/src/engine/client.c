@@ -67,6 +67,12 @@ static coffer_status fill_client(coffer_client *client, coffer_error *error) {
     client->lock = coffer__lock_new();
     status = client->lock == NULL ? COFFER_NO_MEMORY : coffer__flights_new(&client->flights);
     if (status == COFFER_OK) {
+        status = coffer__watch_new(&client->watch, client->options);
+    }
+    if (status == COFFER_OK) {
+        status = coffer__owed_new(&client->owed, (size_t)client->options->outage_memory_bytes);
+    }
+    if (status == COFFER_OK) {
         status = client->options->local ? coffer__near_new(&client->store, (size_t)client->options->memory_bytes)
                                         : coffer__topology_new(&client->topology, client->options);
     }
@@ -118,6 +124,8 @@ void coffer_client_free(coffer_client *client) {
     coffer__client_free_spare_ops(client);
     free_observed(client->observed);
     coffer__flights_free(client->flights);
+    coffer__watch_free(client->watch);
+    coffer__owed_free(client->owed);
     coffer__near_free(client->store);
     coffer__topology_free(client->topology);
     coffer__keyring_free(client->keyring);
@@ -144,6 +152,8 @@ void coffer_client_after_fork(coffer_client *client) {
     if (client->topology != NULL) {
         coffer__topology_after_fork(client->topology);
     }
+    coffer__watch_after_fork(client->watch);
+    coffer__owed_after_fork(client->owed);
     if (client->store != NULL) {
         coffer__near_after_fork(client->store);
     }

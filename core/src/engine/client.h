@@ -6,8 +6,10 @@
 #include "codec/envelope.h"
 #include "near/near.h"
 #include "observe/counters.h"
+#include "owed.h"
 #include "policy/options_internal.h"
 #include "topology/topology.h"
+#include "watch.h"
 #include <coffer/driver.h>
 
 #include <stdatomic.h>
@@ -24,6 +26,8 @@ struct coffer_client {
     coffer__topology *topology; /* NULL for mem:// */
     coffer__near *store; /* NULL but for mem:// */
     coffer__flights *flights;
+    coffer__watch *watch;
+    coffer__owed *owed;
     void (*wake)(void *waiter_data);
     _Atomic int64_t unix_offset_ms; /* the server's unix time less the driver's monotonic time */
     _Atomic(coffer_op *) spare_ops[COFFER__SPARE_OPS]; /* ended ones, whose memory the next are made of; op.c */

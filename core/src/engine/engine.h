@@ -56,6 +56,7 @@ struct coffer_op {
     coffer_status load_status;
     uint32_t load_cost_ms;
     coffer_error *error; /* NULL until something has to be said */
+    coffer__owed_key *returning; /* keys that this op deletes first, because the server is back; outage.c */
     /* From here on, what an op leaves to the next one that is made of its memory. */
     coffer__buf keys; /* emptied */
     coffer_call few[COFFER__OP_FEW]; /* reset */

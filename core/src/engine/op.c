@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "flight.h"
+#include "outage.h"
 #include "policy/key.h"
 #include "waiter.h"
 
@@ -106,6 +107,7 @@ coffer_status coffer__op_new_on_key(coffer_op **out, const coffer__op_kind *kind
 static void drop_calls(coffer_op *op) {
     bool few = op->calls == op->few;
     for (size_t i = 0; i < op->call_count; i++) {
+        coffer__outage_drop(op, &op->calls[i]);
         if (few) {
             coffer__call_reset(&op->calls[i]);
         } else {
@@ -123,6 +125,7 @@ void coffer_op_free(coffer_op *op) {
         op->kind->clear(op);
     }
     drop_calls(op);
+    coffer__outage_give_up(op);
     if (op->calls != op->few) {
         coffer__release(op->calls);
     }
@@ -247,6 +250,7 @@ void coffer__op_say(coffer_op *op, const char *format, ...) {
 }
 
 void coffer__op_finish(coffer_op *op, coffer_status status) {
+    status = coffer__outage_outcome(op, status);
     op->done = true;
     op->status = status;
     op->step_name = "done";
@@ -270,6 +274,8 @@ static const char *advice(coffer_status status) {
         return ". Is the host name right?";
     case COFFER_TIMEOUT:
         return ". The option 'timeout' sets how long a call may take";
+    case COFFER_BREAKER_OPEN:
+        return ". The options 'breaker...' say when that is, and 'on_outage' whether it is an error";
     case COFFER_POOL_TIMEOUT:
         return ". The options 'pool_max' and 'acquire_timeout' say how many connections there are and how long to wait for one";
     case COFFER_AUTH:
@@ -358,6 +364,7 @@ static coffer_call *next_open(coffer_op *op) {
 
 static bool is_reply_due(coffer_op *op) {
     while (op->next_due < op->call_count && coffer__call_is(&op->calls[op->next_due], COFFER__CALL_DONE)) {
+        coffer__outage_record(op, &op->calls[op->next_due]);
         op->next_due++;
     }
     return op->next_due < op->call_count;
@@ -388,6 +395,7 @@ static bool stay_parked(coffer_op *op, coffer_action *action, coffer_want *want)
 static void start(coffer_op *op) {
     op->started = true;
     op->deadline_ms = op->now_ms > UINT64_MAX - op->timeout_ms ? UINT64_MAX : op->now_ms + op->timeout_ms;
+    coffer__outage_begin(op);
 }
 
 static void heed_deadline(coffer_op *op) {
@@ -408,6 +416,9 @@ coffer_want coffer_op_next(coffer_op *op, uint64_t now_ms, coffer_action *action
         if (call != NULL) {
             action->call = call;
             action->endpoint = coffer__topology_endpoint(op->ns->client->topology, op->wire_key, NULL);
+            if (!coffer__outage_admit(op, call, action->endpoint)) {
+                continue;
+            }
             return COFFER_WANT_CALL;
         }
         if (is_reply_due(op)) {

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "engine/flight.h"
+#include "engine/outage.h"
 #include "policy/key.h"
 
 enum { KEYS_A_COMMAND = 512, WRITES_AT_ONCE = 512 };
@@ -343,6 +344,9 @@ static void finish_writes(coffer_op *op, const coffer_call *failed) {
     overtake_all(op);
     for (size_t i = state->written; i < state->count; i++) {
         op->item_statuses[i] = COFFER_NOT_SENT;
+    }
+    if (failed != NULL && coffer_status_is_outage(failed->status)) {
+        coffer__outage_remember(op, state->wire_keys + state->written, state->count - state->written);
     }
     if (failed == NULL || coffer__reply_is(op, failed, COFFER__REPLY_LINE)) {
         coffer__op_finish(op, COFFER_OK);

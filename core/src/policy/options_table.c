@@ -106,6 +106,11 @@ static const option_limit limits[COFFER__OPTION_ROWS] = {
     [COFFER__AT_pool_max] = {1, 4096, "a number from 1 to 4096", NULL, NULL},
     [COFFER__AT_pool_idle_timeout] = {1, COFFER__TTL_MAX_MS, "at least 1ms, " TIME_ALLOWED, NULL, NULL},
     [COFFER__AT_keepalive] = {1000, 9 * HOUR_MS, "from 1s to 9h, " TIME_ALLOWED, NULL, NULL}, /* Linux: 32767 s at most */
+    [COFFER__AT_breaker] = {0, 1, BOOL_ALLOWED, NULL, NULL},
+    [COFFER__AT_breaker_failure_rate] = {1, 100, "a number from 1 to 100", NULL, NULL},
+    [COFFER__AT_breaker_window] = {100, HOUR_MS, "from 100ms to 1h, " TIME_ALLOWED, NULL, NULL},
+    [COFFER__AT_breaker_minimum_calls] = {1, 10000, "a number from 1 to 10000", NULL, NULL},
+    [COFFER__AT_outage_memory] = {0, GIB, "from 0 to 1GiB, such as '1MiB'", NULL, NULL},
     [COFFER__AT_memory] = {MIB, 1024 * GIB, "from 1MiB to 1024GiB, such as '64MiB'", NULL, NULL},
     [COFFER__AT_max_reply] = {MIB, 64 * GIB, "from 1MiB to 64GiB, such as '128MiB'", NULL, NULL},
     [COFFER__AT_prefix] = {1, 64, NAME_ALLOWED, coffer__name_ok, NULL},
@@ -124,6 +129,7 @@ static const option_limit limits[COFFER__OPTION_ROWS] = {
     [COFFER__AT_seal_key] = {0, 4096, "base64 of 32 random bytes (openssl rand -base64 32)", NULL, NULL},
     [COFFER__AT_seal_key_id] = {0, UINT32_MAX, "a number from 0 to 4294967295", NULL, NULL},
     [COFFER__AT_seal_pad] = {0, INT32_MAX, NULL, NULL, NULL},
+    [COFFER__AT_on_outage] = {0, INT32_MAX, NULL, NULL, NULL},
     [COFFER__AT_raw] = {0, 1, BOOL_ALLOWED, NULL, NULL},
 };
 /* clang-format on */

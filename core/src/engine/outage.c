@@ -1,0 +1,216 @@
+#include "outage.h"
+
+/* ---- calls ------------------------------------------------------------------------------------------------------ */
+
+bool coffer__outage_admit(coffer_op *op, coffer_call *call, const coffer_endpoint *endpoint) {
+    call->server = endpoint == NULL ? NULL : coffer__watch_server(op->ns->client->watch, endpoint);
+    if (call->server == NULL || coffer__breaker_admit(call->server->breaker, op->now_ms, op->deadline_ms, &call->pass)) {
+        return true;
+    }
+    coffer__op_count(op, COFFER__COUNT_outage_refusals, 1);
+    coffer__call_end(call, COFFER_BREAKER_OPEN, NULL);
+    return false;
+}
+
+static void learn(coffer__server *server, const coffer_call *call, uint64_t took_ms) {
+    if (coffer__breaker_is_success(call->status) && atomic_load_explicit(&server->round_trip_ms, memory_order_relaxed) != took_ms) {
+        atomic_store_explicit(&server->round_trip_ms, took_ms, memory_order_relaxed);
+    }
+    if (call->status == COFFER_NOPERM) {
+        coffer__server_forbids(server, call->command->name);
+    }
+}
+
+static void tell_breaker(const coffer_op *op, coffer_call *call) {
+    if (call->pass.breaker != NULL) {
+        learn(call->server, call, op->now_ms > call->pass.began_ms ? op->now_ms - call->pass.began_ms : 0);
+        coffer__breaker_record(&call->pass, call->status, op->now_ms);
+    }
+}
+
+void coffer__outage_remember(coffer_op *op, const coffer_slice *wire_keys, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        bool kept = coffer__owed_add(op->ns->client->owed, wire_keys[i]);
+        coffer__op_count(op, kept ? COFFER__COUNT_outage_writes : COFFER__COUNT_outage_lost, 1);
+    }
+}
+
+/* Where its keys are among the arguments. */
+static void remember_keys(coffer_op *op, const coffer_call *call) {
+    size_t first = call->command->script_sha1 != NULL ? 3 : 1;
+    size_t count = call->command == &coffer__command_unlink ? call->argument_count - first : 1;
+    coffer__outage_remember(op, call->arguments + first, count);
+}
+
+void coffer__outage_record(coffer_op *op, coffer_call *call) {
+    tell_breaker(op, call);
+    bool writes = call->command->writes && call->command != &coffer__command_add;
+    if (writes && op->returning == NULL && call->status < 0 && coffer_status_is_outage(call->status)) {
+        remember_keys(op, call);
+    }
+}
+
+void coffer__outage_drop(coffer_op *op, coffer_call *call) {
+    if (coffer__call_is(call, COFFER__CALL_DONE)) {
+        tell_breaker(op, call);
+    } else {
+        coffer__breaker_give_back(&call->pass, op->now_ms);
+    }
+}
+
+/* ---- the server is back ----------------------------------------------------------------------------------------- */
+
+enum { KEYS_AT_ONCE = 16384, ROUTED_AT_ONCE = 256 };
+
+void coffer__outage_give_up(coffer_op *op) {
+    if (op->returning != NULL) {
+        coffer__owed_give_back(op->ns->client->owed, op->returning);
+        op->returning = NULL;
+    }
+}
+
+static size_t count_keys(const coffer__owed_key *key) {
+    size_t count = 0;
+    for (; key != NULL; key = key->next) {
+        count++;
+    }
+    return count;
+}
+
+/* The keys are gone; or the server is not back, and they are kept; or it does not let us, and they are lost. */
+static void settle(coffer_op *op, const coffer_call *call, coffer__owed_key *keys, size_t count) {
+    coffer__owed *owed = op->ns->client->owed;
+    if (call->status < 0 && coffer_status_is_outage(call->status)) {
+        coffer__op_count(op, COFFER__COUNT_outage_lost, coffer__owed_give_back(owed, keys));
+        return;
+    }
+    bool gone = call->status == COFFER_OK;
+    coffer__op_count(op, gone ? COFFER__COUNT_outage_deletes : COFFER__COUNT_outage_lost, count);
+    coffer__owed_lose(owed, gone ? 0 : count);
+    coffer__owed_free_keys(keys);
+}
+
+/* Where each key has a call of its own, each meets its own end. */
+static void deleted(coffer_op *op) {
+    coffer__owed_key *keys = op->returning;
+    op->returning = NULL;
+    if (op->call_count == 1) {
+        settle(op, &op->calls[0], keys, count_keys(keys));
+    }
+    for (size_t i = 0; op->call_count > 1 && keys != NULL; i++) {
+        coffer__owed_key *next = keys->next;
+        keys->next = NULL;
+        settle(op, &op->calls[i], keys, 1);
+        keys = next;
+    }
+    op->kind->start(op);
+}
+
+/* One command for all; in a cluster one for each, for they live in many places. False: no memory. */
+static bool call_unlink(coffer_op *op, size_t count, bool routed) {
+    if (!coffer__op_begin_calls(op, routed ? count : 1)) {
+        return false;
+    }
+    coffer_call *call = NULL;
+    for (const coffer__owed_key *key = op->returning; key != NULL; key = key->next) {
+        call = call == NULL || routed ? coffer__op_call(op, &coffer__command_unlink) : call;
+        if (!coffer__call_argument(call, coffer_slice_of(key->bytes, key->len))) {
+            coffer__op_finish(op, COFFER_NO_MEMORY);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void delete_owed(coffer_op *op) {
+    const coffer__topology *topology = op->ns->client->topology;
+    bool routed = topology != NULL && coffer__topology_is_routed(topology);
+    size_t count = 0;
+    op->returning = coffer__owed_take(op->ns->client->owed, routed ? ROUTED_AT_ONCE : KEYS_AT_ONCE, &count);
+    if (op->returning == NULL) {
+        op->kind->start(op);
+    } else if (call_unlink(op, count, routed)) {
+        coffer__op_then(op, "delete_owed", deleted);
+    }
+}
+
+/* Not while every server that was asked is away: keys would only be taken out and put back. */
+static bool may_ask(const coffer_op *op) {
+    coffer__server *server = coffer__watch_first(op->ns->client->watch);
+    bool known = server != NULL, may = false;
+    for (; server != NULL && !may; server = server->next) {
+        may = coffer__breaker_would_admit(server->breaker, op->now_ms);
+    }
+    return !known || may;
+}
+
+void coffer__outage_begin(coffer_op *op) {
+    if (coffer__owed_any(op->ns->client->owed) && op->ns->options->enabled && may_ask(op)) {
+        coffer__op_then(op, "delete_owed", delete_owed);
+    }
+}
+
+/* ---- what operations come to ------------------------------------------------------------------------------------ */
+
+typedef struct outcome {
+    coffer_status status; /* AGAIN: the error stays */
+    bool reads;
+    bool forgets_key; /* a write that begins with a look: its key has to be remembered here */
+} outcome;
+
+static const outcome outcomes[COFFER_OPERATION_COUNT] = {
+    [COFFER_OPERATION_GET] = {COFFER_MISS, true, false},
+    [COFFER_OPERATION_EXISTS] = {COFFER_MISS, true, false},
+    [COFFER_OPERATION_TTL] = {COFFER_MISS, true, false},
+    [COFFER_OPERATION_GET_MANY] = {COFFER_OK, false, false}, /* its items are misses */
+    [COFFER_OPERATION_SET] = {COFFER_NOT_STORED, false, false},
+    [COFFER_OPERATION_ADD] = {COFFER_NOT_STORED, false, false},
+    [COFFER_OPERATION_REPLACE] = {COFFER_NOT_STORED, false, true},
+    [COFFER_OPERATION_COMPARE_AND_SET] = {COFFER_NOT_STORED, false, false},
+    [COFFER_OPERATION_SET_MANY] = {COFFER_NOT_STORED, false, false},
+    [COFFER_OPERATION_DELETE] = {COFFER_MISS, false, false},
+    [COFFER_OPERATION_DELETE_MANY] = {COFFER_OK, false, false},
+    [COFFER_OPERATION_EXPIRE] = {COFFER_MISS, false, true},
+    [COFFER_OPERATION_TOUCH] = {COFFER_MISS, false, false},
+    [COFFER_OPERATION_INCREMENT] = {COFFER_AGAIN, false, false}, /* nobody may be told a number that was not counted */
+    [COFFER_OPERATION_COUNTER] = {COFFER_AGAIN, false, false},
+    [COFFER_OPERATION_RESET_COUNTER] = {COFFER_AGAIN, false, false},
+    [COFFER_OPERATION_GET_OR_LOAD] = {COFFER_AGAIN, false, false}, /* its loader is what it comes to */
+    [COFFER_OPERATION_PING] = {COFFER_AGAIN, false, false},
+};
+
+static void count_miss(coffer_op *op) {
+    coffer__op_count(op, COFFER__COUNT_misses, 1);
+    coffer__op_count(op, COFFER__COUNT_outage_misses, 1);
+}
+
+static void miss_items(coffer_op *op) {
+    for (size_t i = 0; i < op->item_count; i++) {
+        coffer_status *status = &op->item_statuses[i];
+        if (*status == COFFER_AGAIN || (*status < 0 && coffer_status_is_outage(*status))) {
+            *status = COFFER_MISS;
+            count_miss(op);
+        }
+    }
+}
+
+coffer_status coffer__outage_outcome(coffer_op *op, coffer_status status) {
+    if (status >= 0 || !coffer_status_is_outage(status)) {
+        return status;
+    }
+    const outcome *row = &outcomes[op->kind->operation];
+    if (row->forgets_key && op->wire_key.len > 0) {
+        coffer__outage_remember(op, &op->wire_key, 1);
+    }
+    if (op->ns->options->on_outage != COFFER_OUTAGE_MISS || row->status == COFFER_AGAIN) {
+        return status;
+    }
+    if (row->reads) {
+        count_miss(op);
+    }
+    if (op->kind->operation == COFFER_OPERATION_GET_MANY) {
+        miss_items(op);
+    }
+    op->integer = 0;
+    return row->status;
+}

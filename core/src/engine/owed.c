@@ -1,0 +1,160 @@
+#include "owed.h"
+
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "base/lock.h"
+#include "base/random.h"
+
+#include <stdatomic.h>
+
+enum { BUCKETS = 1024 };
+
+struct coffer__owed {
+    coffer__lock *lock;
+    coffer__hash_key secret;
+    size_t memory_bytes, used_bytes;
+    _Atomic size_t count;
+    _Atomic uint64_t lost;
+    coffer__owed_key *buckets[BUCKETS];
+};
+
+coffer_status coffer__owed_new(coffer__owed **owed, size_t memory_bytes) {
+    *owed = (coffer__owed *)coffer__alloc_zero(sizeof **owed);
+    if (*owed == NULL) {
+        return COFFER_NO_MEMORY;
+    }
+    (*owed)->lock = coffer__lock_new();
+    if ((*owed)->lock == NULL) {
+        coffer__release(*owed);
+        *owed = NULL;
+        return COFFER_NO_MEMORY;
+    }
+    (*owed)->secret = (coffer__hash_key){coffer__random_u64(), coffer__random_u64()};
+    (*owed)->memory_bytes = memory_bytes;
+    return COFFER_OK;
+}
+
+void coffer__owed_free_keys(coffer__owed_key *keys) {
+    while (keys != NULL) {
+        coffer__owed_key *next = keys->next;
+        coffer__release(keys);
+        keys = next;
+    }
+}
+
+void coffer__owed_free(coffer__owed *owed) {
+    if (owed != NULL) {
+        for (size_t i = 0; i < BUCKETS; i++) {
+            coffer__owed_free_keys(owed->buckets[i]);
+        }
+        coffer__lock_free(owed->lock);
+        coffer__release(owed);
+    }
+}
+
+void coffer__owed_after_fork(coffer__owed *owed) {
+    coffer__lock_reset(owed->lock);
+}
+
+static size_t cost_of(size_t len) {
+    return sizeof(coffer__owed_key) + len;
+}
+
+static bool is_in(const coffer__owed *owed, coffer_slice key, uint64_t hash) {
+    const coffer__owed_key *at = owed->buckets[hash % BUCKETS];
+    while (at != NULL && !(at->hash == hash && coffer_slice_equal(key, coffer_slice_of(at->bytes, at->len)))) {
+        at = at->next;
+    }
+    return at != NULL;
+}
+
+static bool has_room(const coffer__owed *owed, size_t len) {
+    return cost_of(len) <= owed->memory_bytes - owed->used_bytes;
+}
+
+static void put(coffer__owed *owed, coffer__owed_key *key) {
+    coffer__owed_key **bucket = &owed->buckets[key->hash % BUCKETS];
+    key->next = *bucket;
+    *bucket = key;
+    owed->used_bytes += cost_of(key->len);
+    atomic_fetch_add_explicit(&owed->count, 1, memory_order_release);
+}
+
+static bool add_locked(coffer__owed *owed, coffer_slice wire_key, uint64_t hash) {
+    if (is_in(owed, wire_key, hash)) {
+        return true;
+    }
+    coffer__owed_key *key = has_room(owed, wire_key.len) ? (coffer__owed_key *)coffer__alloc(cost_of(wire_key.len)) : NULL;
+    if (key == NULL) {
+        return false;
+    }
+    key->hash = hash;
+    key->len = wire_key.len;
+    memcpy(key->bytes, wire_key.data, wire_key.len);
+    put(owed, key);
+    return true;
+}
+
+bool coffer__owed_add(coffer__owed *owed, coffer_slice wire_key) {
+    uint64_t hash = coffer__hash(owed->secret, wire_key);
+    coffer__lock_take(owed->lock);
+    bool added = add_locked(owed, wire_key, hash);
+    coffer__lock_drop(owed->lock);
+    coffer__owed_lose(owed, added ? 0 : 1);
+    return added;
+}
+
+void coffer__owed_lose(coffer__owed *owed, size_t count) {
+    atomic_fetch_add_explicit(&owed->lost, count, memory_order_relaxed);
+}
+
+uint64_t coffer__owed_lost(const coffer__owed *owed) {
+    return atomic_load_explicit(&owed->lost, memory_order_relaxed);
+}
+
+bool coffer__owed_any(const coffer__owed *owed) {
+    return atomic_load_explicit(&owed->count, memory_order_acquire) != 0;
+}
+
+size_t coffer__owed_count(const coffer__owed *owed) {
+    return atomic_load_explicit(&owed->count, memory_order_relaxed);
+}
+
+coffer__owed_key *coffer__owed_take(coffer__owed *owed, size_t most, size_t *count) {
+    coffer__owed_key *taken = NULL;
+    *count = 0;
+    coffer__lock_take(owed->lock);
+    size_t there = atomic_load_explicit(&owed->count, memory_order_relaxed);
+    for (size_t i = 0; i < BUCKETS && *count < there && *count < most; i++) {
+        while (owed->buckets[i] != NULL && *count < most) {
+            coffer__owed_key *key = owed->buckets[i];
+            owed->buckets[i] = key->next;
+            owed->used_bytes -= cost_of(key->len);
+            key->next = taken;
+            taken = key;
+            ++*count;
+        }
+    }
+    atomic_fetch_sub_explicit(&owed->count, *count, memory_order_release);
+    coffer__lock_drop(owed->lock);
+    return taken;
+}
+
+size_t coffer__owed_give_back(coffer__owed *owed, coffer__owed_key *keys) {
+    size_t lost = 0;
+    coffer__lock_take(owed->lock);
+    while (keys != NULL) {
+        coffer__owed_key *key = keys;
+        keys = key->next;
+        bool known = is_in(owed, coffer_slice_of(key->bytes, key->len), key->hash);
+        if (!known && has_room(owed, key->len)) {
+            put(owed, key);
+        } else {
+            lost += !known;
+            coffer__release(key);
+        }
+    }
+    coffer__lock_drop(owed->lock);
+    coffer__owed_lose(owed, lost);
+    return lost;
+}
