@@ -44,7 +44,8 @@ extern "C" {
     X(breaker,            BOOL,    breaker,               "true",    "",                                  0, "false: a server that keeps failing is asked all the same") \
     X(breaker_failure_rate, PERCENT, breaker_failure_rate_percent, "50", "",                              0, "the breaker of a server opens when this share of its calls failed, 1 to 100") \
     X(breaker_window,     TIME,    breaker_window_ms,     "10s",     "",                                  0, "over how long they are counted, 100ms to 1h") \
-    X(breaker_minimum_calls, COUNT, breaker_minimum_calls_count, "5", "",                                 0, "of at least so many calls; so many failures in a row open it too, 1 to 10000") \
+    X(breaker_minimum_calls, COUNT, breaker_minimum_calls_count, "20", "",                                0, "of at least so many calls, 1 to 10000") \
+    X(breaker_consecutive_failures, COUNT, breaker_consecutive_count, "5", "",                            0, "so many failures in a row open it too, 1 to 10000") \
     X(outage_memory,      SIZE,    outage_memory_bytes,   "1MiB",    "",                                  0, "for the keys that were written while the server was away and are deleted when it is back; 0: none, 1GiB at most") \
     X(memory,             SIZE,    memory_bytes,          "64MiB",   "",                                  0, "what mem:// may use, at least 1MiB") \
     X(max_reply,          SIZE,    max_reply_bytes,       "128MiB",  "",                                  0, "the largest reply that is accepted from a server") \

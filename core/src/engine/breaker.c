@@ -180,9 +180,8 @@ static void close_breaker(coffer__breaker *breaker, uint64_t now_ms) {
 
 static bool has_failed_too_often(const coffer__breaker *breaker) {
     mark seen = in_window(breaker);
-    uint64_t least = breaker->rules.minimum_calls_count;
-    bool rate = seen.calls >= least && seen.failed * 100 >= seen.calls * breaker->rules.failure_rate_percent;
-    return rate || load(&breaker->in_row) >= least;
+    bool rate = seen.calls >= breaker->rules.minimum_calls_count && seen.failed * 100 >= seen.calls * breaker->rules.failure_rate_percent;
+    return rate || load(&breaker->in_row) >= breaker->rules.consecutive_count;
 }
 
 static void call_failed(coffer__breaker *breaker, coffer_status status, uint64_t took_ms, uint64_t now_ms) {

@@ -4,8 +4,8 @@
  *        ^                             ^---------------- the probe failed --------------|
  *        '------------------------------------------------ it was answered -------------'
  *
- * It opens where, in the sliding window, at least `minimum_calls` ended and `failure_rate_percent` of them failed (as resilience4j counts), or where the
- * last `minimum_calls` all failed, however many were well before: a frozen server fails so slowly that no window would tell.
+ * It opens where, in the sliding window, at least `minimum_calls` ended and `failure_rate_percent` of them failed (as resilience4j counts), or where
+ * `consecutive_count` failed in a row (as Envoy does), however many were well before: a frozen server fails so slowly that no window would tell.
  *
  * How long it is open: full jitter over 10 ms, 20 ms, 40 ms ... 200 ms, behind four times what the failed call took, 2 s at most. So a server that refuses
  * connections is found again within 200 ms of its return, and one that swallows requests holds up a caller for a fraction of the time only. The steps
@@ -26,6 +26,7 @@ typedef struct coffer__breaker_rules {
     uint32_t failure_rate_percent;
     uint64_t window_ms;
     uint64_t minimum_calls_count;
+    uint64_t consecutive_count;
 } coffer__breaker_rules;
 
 typedef struct coffer__breaker coffer__breaker;

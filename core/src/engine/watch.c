@@ -27,6 +27,7 @@ coffer_status coffer__watch_new(coffer__watch **watch, const coffer_options *opt
         .failure_rate_percent = options->breaker_failure_rate_percent,
         .window_ms = options->breaker_window_ms,
         .minimum_calls_count = options->breaker_minimum_calls_count,
+        .consecutive_count = options->breaker_consecutive_count,
     };
     return COFFER_OK;
 }

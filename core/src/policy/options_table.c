@@ -110,6 +110,7 @@ static const option_limit limits[COFFER__OPTION_ROWS] = {
     [COFFER__AT_breaker_failure_rate] = {1, 100, "a number from 1 to 100", NULL, NULL},
     [COFFER__AT_breaker_window] = {100, HOUR_MS, "from 100ms to 1h, " TIME_ALLOWED, NULL, NULL},
     [COFFER__AT_breaker_minimum_calls] = {1, 10000, "a number from 1 to 10000", NULL, NULL},
+    [COFFER__AT_breaker_consecutive_failures] = {1, 10000, "a number from 1 to 10000", NULL, NULL},
     [COFFER__AT_outage_memory] = {0, GIB, "from 0 to 1GiB, such as '1MiB'", NULL, NULL},
     [COFFER__AT_memory] = {MIB, 1024 * GIB, "from 1MiB to 1024GiB, such as '64MiB'", NULL, NULL},
     [COFFER__AT_max_reply] = {MIB, 64 * GIB, "from 1MiB to 64GiB, such as '128MiB'", NULL, NULL},

@@ -8,7 +8,8 @@
 
 enum { NO_DEADLINE = 1 << 30 };
 
-static const coffer__breaker_rules rules = {.is_on = true, .failure_rate_percent = 50, .window_ms = 10000, .minimum_calls_count = 5};
+static const coffer__breaker_rules rules = {
+    .is_on = true, .failure_rate_percent = 50, .window_ms = 10000, .minimum_calls_count = 5, .consecutive_count = 5};
 
 static coffer__breaker *new_breaker(void) {
     coffer__breaker *breaker;
@@ -220,7 +221,7 @@ static void test_a_flapping_server_changes_its_state_a_bounded_number_of_times(v
 static void test_turned_off_it_counts_and_never_opens(void **state) {
     (void)state;
     coffer__breaker *breaker;
-    const coffer__breaker_rules off = {false, 50, 10000, 5};
+    const coffer__breaker_rules off = {false, 50, 10000, 5, 5};
     assert_int_equal(coffer__breaker_new(&breaker, &off), COFFER_OK);
     calls(breaker, 100, 1000, COFFER_CONNECT);
     assert_int_equal(figures_of(breaker, 1000).in_row_count, 100);
