@@ -19,6 +19,7 @@ enum { WATCH_US = 10000, LAST_PATIENCE_US = 5000000 };
 static worker workers[THREADS_MAX];
 static atomic_bool stops;
 static _Atomic uint64_t hangs;
+static uint64_t peak_at_first_bytes;
 
 /* ---- success ------------------------------------------------------------------------------------------------------ */
 
@@ -152,11 +153,27 @@ static void say(const char *name, uint64_t number) {
     printf("\"%s\": %llu, ", name, (unsigned long long)number);
 }
 
+/* The most memory that the program ever had in use; what getrusage says is also of who started it. */
+static uint64_t peak_bytes(void) {
+    unsigned long long kib = 0;
+    char line[128];
+    FILE *status = fopen("/proc/self/status", "r");
+    while (status != NULL && fgets(line, sizeof line, status) != NULL) {
+        sscanf(line, "VmHWM: %llu kB", &kib);
+    }
+    if (status != NULL) {
+        fclose(status);
+    }
+    return kib * 1024;
+}
+
 static void report(const settings *wanted, coffer_cache *cache, const lateness *control) {
     coffer_metrics metrics = {.struct_size = sizeof metrics};
     coffer_stats(cache, &metrics);
+    uint64_t grown_bytes = peak_bytes() - peak_at_first_bytes;
     add_up(wanted);
     printf("{");
+    say("grown_bytes", grown_bytes);
     say("operations", sum.operations);
     say("values", sum.values);
     say("wrong", sum.wrong);
@@ -254,6 +271,7 @@ int main(int argc, char **argv) {
     signal(SIGTERM, stop);
     successes_set_gap(wanted.gap_ms * 1000);
     control_start();
+    peak_at_first_bytes = peak_bytes();
     uint64_t end_us = now_us() + wanted.ms * 1000;
     if (!begin(&wanted, cache, threads)) {
         return 1;
