@@ -135,6 +135,7 @@ def test_for_ever_absent_and_a_version(
     out = inspect(*arguments, "--value")[1]
     assert "none: for ever" in out
     assert "no value to show" in out
+    assert not {"value", "value_hex"} & fields(*arguments, "--value").keys()
 
 
 def test_a_key_as_on_the_server(server: RedisServer, inspect: Inspect, fields: Callable[..., Any]) -> None:
@@ -158,6 +159,8 @@ def test_names_may_stand_in_the_url(server: RedisServer, stored: Callable[..., b
     key = KEY.replace("=", "%3D")
     found = fields("42", "--url", f"{server.url}?prefix=prod&namespace=users&seal_key={key}&seal_key_id=7")
     assert (found["key"], found["verdict"], found["envelope"]["opened"]) == ("prod:users:42", "OK", True)
+    wrong = OTHER_KEY.replace("=", "%3D")
+    fields("42", "--url", f"{server.url}?prefix=prod&namespace=users&seal_key={wrong}&seal_key_id=7", expect=1)
 
 
 def test_nothing_there_and_no_server(server: RedisServer, raw: Resp, inspect: Inspect) -> None:
@@ -178,11 +181,25 @@ def test_nothing_there_and_no_server(server: RedisServer, raw: Resp, inspect: In
 # ---- sealed ----
 
 
-def test_a_sealed_one_without_a_key_shows_its_header(server: RedisServer, stored: Callable[..., bytes], fields: Callable[..., Any]) -> None:
+def test_a_sealed_one_without_a_key_shows_its_header(
+    server: RedisServer, stored: Callable[..., bytes], inspect: Inspect, fields: Callable[..., Any]
+) -> None:
     stored("secret", **SEALED)
     found = fields("42", *at(server))
     assert (found["state"], found["verdict"], found["body"]) == ("sealed", "UNKNOWN_KEY", None)
     assert (found["envelope"]["suite"], found["envelope"]["key_id"], found["envelope"]["opened"]) == (1, 7, False)
+    assert "sealed, and no key was given (COFFER_SEAL_KEY" in inspect("42", *at(server))[1]
+
+
+def test_the_smallest_one_is_told_in_the_singular(
+    server: RedisServer, stored: Callable[..., bytes], inspect: Inspect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored("x", seal_pad="none", **SEALED)
+    monkeypatch.setenv("COFFER_SEAL_KEY", KEY)
+    monkeypatch.setenv("COFFER_SEAL_KEY_ID", "7")
+    out = inspect("42", *at(server))[1]
+    assert "  payload        1 byte\n" in out
+    assert "  padding        none\n" in out
 
 
 @pytest.mark.parametrize("by", ["environment", "file"])
@@ -321,6 +338,7 @@ def test_what_is_no_envelope_is_refused_in_the_words_of_the_counters(
         assert (found["verdict"], found["state"], found["body"]) == (verdict, "refused", None)
     status, out, _ = inspect(saved(tmp_path, envelope[:-1]))
     assert (status, "refused: BAD_CRC, an envelope with a wrong checksum" in out) == (1, True)
+    assert "no value to show" in inspect(saved(tmp_path, envelope[:-1]), "--value")[1]
 
 
 def test_arguments_that_do_not_go_together(inspect: Inspect, server: RedisServer, tmp_path: Path) -> None:

@@ -26,7 +26,6 @@ from ._settings import Settings
 
 _LARGEST_VALUE = "512MiB"  # what the option max_value allows
 _LARGEST_BYTES = 512 * 1024 * 1024 + 1024 * 1024  # with all that an envelope adds to it
-_MAGIC = b"\xc5"  # no hex digit
 _HEX = re.compile(rb"[0-9A-Fa-f\s]+")
 _NAMESPACE = re.compile(r"([A-Za-z0-9._-]+)(?:@([0-9]+))?")
 _KEY_SAFE = ":_.@/+=,-"
@@ -184,7 +183,7 @@ def _read_file(name: str) -> bytes:
         raise UsageError(f"cannot read {shown}: {getattr(error, 'strerror', None) or error}") from error
     if not data:
         raise UsageError(f"{shown} is empty")
-    if not data.startswith(_MAGIC) and _HEX.fullmatch(data):
+    if _HEX.fullmatch(data):  # no envelope is: its first byte is no digit
         data = _unhex(shown, b"".join(data.split()))
     if len(data) > _LARGEST_BYTES:
         raise UsageError(f"{shown} is larger than any envelope: values have {_LARGEST_VALUE} at most")
