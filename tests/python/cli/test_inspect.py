@@ -284,7 +284,10 @@ def test_golden_envelopes_are_shown(fields: Callable[..., Any], tmp_path: Path) 
         if "seal_key" in row["options"]:
             continue
         is_refused = row.get("refusal", "UNKNOWN_KEY") != "UNKNOWN_KEY"  # that one: no key was given
-        found = fields(saved(tmp_path, bytes.fromhex(row["envelope"])), expect=int(is_refused))
+        envelope = bytes.fromhex(row["envelope"])
+        found = fields(saved(tmp_path, envelope), expect=int(is_refused))
+        if found["envelope"] is not None:
+            assert [found["envelope"][name] for name in ("version", "suite", "flags")] == list(envelope[1:4]), row["name"]
         if "refusal" in row:
             assert found["verdict"] == row["refusal"], row["name"]
             refused += 1
