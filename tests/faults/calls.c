@@ -89,7 +89,7 @@ static const char *way; /* "tcp" or "unix" */
 static coffer_cache *open_way(void) {
     char url[192];
     coffer_cache *cache = NULL;
-    const char *options = "pool_max=2&timeout=300ms&acquire_timeout=300ms";
+    const char *options = "pool_max=2&timeout=300ms&acquire_timeout=300ms&breaker=false";
     if (strcmp(way, "unix") == 0) {
         snprintf(url, sizeof url, "unix://%s?%s", server.path, options);
     } else {

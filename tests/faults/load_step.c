@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_CAP = 32, CANCEL_STEP_US = 100, SLICE_MS = 100 };
+enum { KEY_CAP = 32, CANCEL_STEP_US = 100, SLICE_MS = 100, REFUSED_US = 1000 };
 
 typedef enum kind { KIND_GET, KIND_SET, KIND_GET_MANY, KIND_INCREMENT } kind;
 
@@ -126,8 +126,12 @@ static bool is_answer(coffer_status status) {
     return status >= 0;
 }
 
+static bool is_never_sent(coffer_status status) {
+    return status == COFFER_NOT_SENT || status == COFFER_CONNECT || status == COFFER_POOL_TIMEOUT || status == COFFER_BREAKER_OPEN;
+}
+
 static void count_increment(worker *self, const step *now, coffer_status status) {
-    bool never = now->whole && (status == COFFER_NOT_SENT || status == COFFER_CONNECT || status == COFFER_POOL_TIMEOUT);
+    bool never = now->whole && is_never_sent(status);
     if (now->whole && is_answer(status)) {
         self->tally.counted_sure++;
     } else if (!never) {
@@ -155,6 +159,9 @@ static void end(worker *self, const step *now) {
         judge_values(self, now);
     } else {
         self->tally.by_status[(-(int)status) % STATUSES]++;
+        if (status == COFFER_BREAKER_OPEN) { /* answered at once: callers go on without the cache, and do not spin */
+            sleep_us(REFUSED_US);
+        }
     }
 }
 

@@ -40,24 +40,24 @@ MUTES: dict[str, Mute] = {
 }
 
 
-def measure(server: Server, proxy: Proxy, mute: Mute) -> Outcome:
+def measure(server: Server, proxy: Proxy, mute: Mute, breaker: str) -> Outcome:
     with mute(server, proxy):
         settings = {"threads": 8, "ms": int(seconds(1.5, 0.01) * 1000), "timeout_ms": 100, "short_permille": 300, "short_ms": 100}
-        return load(f"{proxy.url}?pool_max=4&acquire_timeout=1s", **settings)
+        return load(f"{proxy.url}?pool_max=4&acquire_timeout=1s&breaker={breaker}", **settings)
 
 
-@pytest.mark.parametrize("name", MUTES)
-def test_a_call_ends_by_its_deadline(name: str, server: Server, proxy: Proxy, tell: Tell) -> None:
+@pytest.mark.parametrize(("name", "breaker"), [*((name, "false") for name in MUTES), ("server_stopped", "true")])
+def test_a_call_ends_by_its_deadline(name: str, breaker: str, server: Server, proxy: Proxy, tell: Tell) -> None:
     """Three tries: what is late because the machine was busy is not late each time."""
     for attempt in range(3):
-        outcome = measure(server, proxy, MUTES[name])
+        outcome = measure(server, proxy, MUTES[name], breaker)
         tell(outcome, proxy, attempt=attempt + 1)
         assert_right(outcome)
         if in_time(outcome):
             break
     else:
         pytest.fail(f"late three times: {outcome.figures}")
-    assert outcome["deadlines"] > 20
+    assert outcome["deadlines"] > (20 if breaker == "false" else 0)
     after = load(proxy.url, threads=2, ms=300, timeout_ms=5000)
     assert_right(after)
     assert after.errors == {}, "everything is as before"

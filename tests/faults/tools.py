@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("COFFER_FAULTS_BUILD", ROOT / "build" / "release"))
 SMALL_MINUTES = 0.0  # ./dev test faults; ./dev soak says how many
 SEED = int(os.environ.get("COFFER_FAULTS_SEED", "1"))
+ALL_ON_THE_WIRE = "breaker=false"  # otherwise most calls are refused at once, and reach no fault
 SEALED = "seal_key=" + urllib.parse.quote(base64.b64encode(bytes(range(32))).decode(), safe="")
 Figure = int | float | str
 Tell = Callable[..., None]  # tell(outcome, proxy, name=figure, ...): a line of figures
