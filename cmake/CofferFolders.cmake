@@ -64,7 +64,7 @@ function(coffer_library)
     set_target_properties(${target} PROPERTIES LINKER_LANGUAGE C)
     target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/core/include>)
   endforeach()
-  set(libraries PkgConfig::HIREDIS PkgConfig::ZSTD OpenSSL::Crypto Threads::Threads)
+  set(libraries PkgConfig::HIREDIS PkgConfig::ZSTD OpenSSL::SSL OpenSSL::Crypto Threads::Threads)
   target_link_libraries(coffer_static PRIVATE ${libraries})
   target_link_libraries(coffer_whole PRIVATE ${libraries})
   target_link_libraries(coffer_shared PRIVATE "$<BUILD_INTERFACE:${libraries}>") # its users link none of them

@@ -74,6 +74,18 @@ class ProtocolError(ConnectionError):
     """What answered does not speak the Redis protocol, or answered more than is allowed (option `max_reply`)."""
 
 
+class TlsError(ConnectionError):
+    """No TLS connection could be made with the server, or it broke: the text says why."""
+
+
+class CertificateError(TlsError):
+    """The server's certificate cannot be trusted: it expired, is for another name, or nobody known vouches for it."""
+
+
+class CredentialsError(ConnectionError):
+    """No user name and password could be had to log in with: their file cannot be read, or their function failed."""
+
+
 class InterruptedError(Error, builtins.InterruptedError):
     """The call was interrupted."""
 

@@ -52,7 +52,7 @@ typedef struct coffer_clock {
     uint64_t unix_ms;
 } coffer_clock;
 
-/* Takes a copy of the options. COFFER_OPTION, COFFER_UNSUPPORTED (rediss://: TLS comes with a later version), COFFER_NO_MEMORY. */
+/* Takes a copy of the options. COFFER_OPTION, COFFER_NO_MEMORY. */
 COFFER_API coffer_status coffer_client_new(coffer_client **client, const coffer_options *options, coffer_clock clock, coffer_error *error);
 COFFER_API void coffer_client_ref(coffer_client *client);
 COFFER_API void coffer_client_free(coffer_client *client); /* drops one reference; takes NULL */
@@ -60,6 +60,10 @@ COFFER_API void coffer_client_free(coffer_client *client); /* drops one referenc
 /* The one hook: "wake this waiter", called with the data of a waiter whose op said WANT_WAIT, from whatever thread ended the wait.
  * It may set a flag, an eventfd or a condition, and nothing else; it may not call coffer. */
 COFFER_API void coffer_client_set_wake(coffer_client *client, void (*wake)(void *waiter_data));
+
+/* What the driver wants to find again from its client; NULL at first. Never looked at by the core. */
+COFFER_API void coffer_client_set_driver(coffer_client *client, void *driver);
+COFFER_API void *coffer_client_driver(const coffer_client *client);
 
 /* The client's options, lent. */
 COFFER_API const coffer_options *coffer_client_options(const coffer_client *client);

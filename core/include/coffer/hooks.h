@@ -45,6 +45,8 @@ typedef enum coffer_log_level {
 #define COFFER_LOG_EVENT_MAP(X) \
     X(CONNECTED,         INFO,    "a connection is ready for use") \
     X(CONNECT_FAILED,    WARNING, "a connection could not be made") \
+    X(TLS_UNVERIFIED,    WARNING, "tls_insecure_skip_verify is set: whoever answers is taken for the server") \
+    X(CERTIFICATES_KEPT, WARNING, "a file of TLS was changed and cannot be read: what was read before stays in use") \
     X(GREETING_REFUSED,  ERROR,   "the server refused the user, the password or the database") \
     X(CONNECTION_LOST,   WARNING, "a connection broke, or was given up with replies due") \
     X(REPLY_REFUSED,     ERROR,   "the server's bytes are not the protocol, or are more than is allowed: the connection is closed") \

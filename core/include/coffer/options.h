@@ -33,8 +33,17 @@ extern "C" {
     X(cluster_nodes,      TEXT,    cluster_nodes,         "",        "REDIS_CLUSTER_NODES",               0, "some nodes of a cluster, instead of host and port: host:port,host:port") \
     X(username,           TEXT,    username,              "",        "REDIS_USERNAME",                    0, "the server's user") \
     X(password,           SECRET,  password,              "",        "REDIS_PASSWORD",                    0, "the server's password") \
+    X(password_file,      TEXT,    password_file,         "",        "REDIS_PASSWORD_FILE",               0, "a file with the password, read anew at each connect") \
     X(db,                 COUNT,   db,                    "0",       "REDIS_DB",                          0, "the server's database number, 0 to 65535") \
     X(client_name,        TEXT,    client_name,           "coffer",  "",                                  0, "the name shown by CLIENT LIST") \
+    X(tls_ca_file,        TEXT,    tls_ca_file,           "",        "",                                  0, "authorities whose certificates are trusted, in PEM; without it and tls_ca_dir, the system's") \
+    X(tls_ca_dir,         TEXT,    tls_ca_dir,            "",        "",                                  0, "the same as a folder, with names as openssl rehash gives them") \
+    X(tls_cert_file,      TEXT,    tls_cert_file,         "",        "",                                  0, "our own certificate and its chain, in PEM, for servers that want one") \
+    X(tls_key_file,       TEXT,    tls_key_file,          "",        "",                                  0, "its private key, in PEM; without it, tls_cert_file holds the key too") \
+    X(tls_key_password,   SECRET,  tls_key_password,      "",        "",                                  0, "what opens that key where it is encrypted") \
+    X(tls_server_name,    TEXT,    tls_server_name,       "",        "",                                  0, "the name in the server's certificate, where it is not the host") \
+    X(tls_min_version,    CHOICE,  tls_min_version,       "1.2",     "",                                  0, "the oldest TLS that is accepted: 1.2 or 1.3") \
+    X(tls_insecure_skip_verify, BOOL, tls_insecure_skip_verify, "false", "",                              0, "true: anybody may be the server; for tests alone, and logged") \
     X(timeout,            TIME,    timeout_ms,            "2s",      "",                                  0, "the deadline of a call: queue, name look-up, connect, write and read together") \
     X(acquire_timeout,    TIME,    acquire_timeout_ms,    "2s",      "",                                  0, "how long a call may wait for a free connection, within its deadline") \
     X(pool_min,           COUNT,   pool_min_count,        "0",       "",                                  0, "connections kept open once they were made") \
@@ -73,6 +82,8 @@ extern "C" {
     X(key_rules, "default", COFFER_KEYS_DEFAULT,     0) \
     X(key_rules, "strict",  COFFER_KEYS_STRICT,      1) \
     X(key_rules, "bytes",   COFFER_KEYS_BYTES,       2) \
+    X(tls_min_version, "1.2", COFFER_TLS_1_2,        0) \
+    X(tls_min_version, "1.3", COFFER_TLS_1_3,        1) \
     X(compress,  "never",   COFFER_COMPRESS_NEVER,   0) \
     X(compress,  "auto",    COFFER_COMPRESS_AUTO,    1) \
     X(compress,  "always",  COFFER_COMPRESS_ALWAYS,  2) \
@@ -115,7 +126,8 @@ COFFER_API coffer_status coffer_options_set(coffer_options *options, const char 
 COFFER_API coffer_status coffer_options_set_url(coffer_options *options, coffer_slice url, coffer_error *error);
 
 /* Reads COFFER_<NAME> and the usual names (see the table) through `lookup`, or getenv where it is NULL; the URL first, then the others.
- * An empty variable counts as not set. Errors name the variable, and nothing was changed then. Nothing else in coffer reads the environment. */
+ * An empty variable counts as not set. Errors name the variable, and nothing was changed then. Nothing else in coffer reads the environment
+ * (but OpenSSL does, under TLS: SSL_CERT_FILE, SSL_CERT_DIR and OPENSSL_CONF). */
 typedef const char *(*coffer_lookup_fn)(void *user_data, const char *name);
 COFFER_API coffer_status coffer_options_from_environment(coffer_options *options, coffer_lookup_fn lookup, void *user_data, coffer_error *error);
 

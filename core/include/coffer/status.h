@@ -46,6 +46,9 @@ extern "C" {
     X(CLOSED,        -27, "ConnectionError",      "the server closed the connection") \
     X(INTERRUPTED,   -28, "InterruptedError",     "the call was interrupted") \
     X(BREAKER_OPEN,  -29, "ConnectionError",      "the server is away: it failed a moment ago, and is not asked again yet") \
+    X(TLS,           -30, "TlsError",             "no TLS connection could be made with the server, or it broke") \
+    X(CERTIFICATE,   -31, "CertificateError",     "the server's certificate cannot be trusted") \
+    X(CREDENTIALS,   -32, "CredentialsError",     "no user name and password could be had to log in with") \
     /* what the server said */ \
     X(SERVER,        -40, "ServerError",          "the server refused the command") \
     X(AUTH,          -41, "AuthenticationError",  "the server refused the user name or password") \

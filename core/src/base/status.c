@@ -47,6 +47,9 @@ bool coffer_status_is_outage(coffer_status status) {
     case COFFER_IO:
     case COFFER_CLOSED:
     case COFFER_BREAKER_OPEN:
+    case COFFER_TLS:
+    case COFFER_CERTIFICATE:
+    case COFFER_CREDENTIALS:
     case COFFER_LOADING:
     case COFFER_BUSY:
     case COFFER_MASTERDOWN:

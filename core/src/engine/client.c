@@ -23,10 +23,27 @@ static bool name_has_blank(const char *name) {
     return false;
 }
 
+/* An option of TLS that was set where the connection would go over the network without it: somebody means to be safe and is not. NULL: none. */
+static const char *name_plain_tls(const coffer_options *options) {
+    const struct {
+        const char *name, *value;
+    } of_tls[] = {{"tls_ca_file", options->tls_ca_file},
+                  {"tls_ca_dir", options->tls_ca_dir},
+                  {"tls_cert_file", options->tls_cert_file},
+                  {"tls_key_file", options->tls_key_file},
+                  {"tls_server_name", options->tls_server_name}};
+    for (size_t i = 0; !options->tls && !options->local && options->path[0] == '\0' && i < sizeof of_tls / sizeof of_tls[0]; i++) {
+        if (of_tls[i].value[0] != '\0') {
+            return of_tls[i].name;
+        }
+    }
+    return NULL;
+}
+
 static coffer_status check_options(const coffer_options *options, coffer_error *error) {
-    if (options->tls) {
-        return coffer__error_set(error, COFFER_UNSUPPORTED,
-                                 "rediss:// asks for TLS, which this version does not have yet: use redis:// or unix:// on a trusted network");
+    if (name_plain_tls(options) != NULL) {
+        return coffer__error_set(error, COFFER_OPTION, "the option '%s' asks for TLS, but the URL says redis://: write rediss://",
+                                 name_plain_tls(options));
     }
     if (options->cluster_nodes[0] != '\0' && options->db != 0) {
         return coffer__error_set(error, COFFER_OPTION, "the option 'db' must be 0: a cluster has no other database");
@@ -136,6 +153,14 @@ void coffer_client_free(coffer_client *client) {
 
 void coffer_client_set_wake(coffer_client *client, void (*wake)(void *waiter_data)) {
     client->wake = wake;
+}
+
+void coffer_client_set_driver(coffer_client *client, void *driver) {
+    client->driver = driver;
+}
+
+void *coffer_client_driver(const coffer_client *client) {
+    return client->driver;
 }
 
 const coffer_options *coffer_client_options(const coffer_client *client) {

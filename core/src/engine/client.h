@@ -29,6 +29,7 @@ struct coffer_client {
     coffer__watch *watch;
     coffer__owed *owed;
     void (*wake)(void *waiter_data);
+    void *driver; /* the driver's own */
     _Atomic int64_t unix_offset_ms; /* the server's unix time less the driver's monotonic time */
     _Atomic(coffer_op *) spare_ops[COFFER__SPARE_OPS]; /* ended ones, whose memory the next are made of; op.c */
     coffer__lock *lock; /* of `observed` */

@@ -14,6 +14,7 @@ enum { WAIT_WITHOUT_MEMORY_MS = 10 };
 static void family_unref(coffer__family *family) {
     if (family != NULL && atomic_fetch_sub_explicit(&family->refs, 1, memory_order_acq_rel) == 1) {
         coffer__pool_free(family->pool);
+        coffer__secure_clear(&family->secure);
         coffer_client_free(family->client);
         coffer__release(family);
     }
@@ -27,6 +28,9 @@ static coffer_status family_new(coffer__family **family, const coffer_options *o
     atomic_init(&made->refs, 1);
     atomic_init(&made->generation, coffer__fork_generation());
     coffer_status status = coffer_client_new(&made->client, options, coffer__clock_now(), error);
+    if (status == COFFER_OK) {
+        status = coffer__secure_init(&made->secure, made->client, error);
+    }
     if (status == COFFER_OK && !coffer_client_is_local(made->client) && (status = coffer__pool_new(&made->pool, made->client)) != COFFER_OK) {
         coffer__error_set(error, status, "the cache cannot be opened: %s", coffer_status_text(status));
     }
@@ -42,6 +46,7 @@ static coffer_status family_new(coffer__family **family, const coffer_options *o
 static void family_enter(coffer__family *family) {
     if (coffer__forked(&family->generation)) {
         coffer_client_after_fork(family->client);
+        coffer__secure_after_fork(&family->secure);
         if (family->pool != NULL) {
             coffer__pool_after_fork(family->pool);
         }

@@ -1,8 +1,11 @@
 #include "dial.h"
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "clock.h"
 #include "resolve.h"
+#include "secure.h"
+#include "tls.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -30,6 +33,8 @@ static coffer_status address_step(coffer__dial *dial, coffer__link *link, const 
 static coffer_status attempt_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail);
 static coffer_status retry_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail);
 static coffer_status pending_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail);
+static coffer_status tls_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail);
+static coffer_status shake_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail);
 
 coffer__dial *coffer__dial_new(void) {
     coffer__dial *dial = (coffer__dial *)coffer__alloc_zero(sizeof *dial);
@@ -149,6 +154,10 @@ static void next_address(coffer__dial *dial, coffer__link *link, int error) {
     dial->step = address_step;
 }
 
+static void connected(coffer__dial *dial, const coffer__link *link) {
+    dial->step = link->endpoint->tls ? tls_step : NULL;
+}
+
 static coffer_status attempt_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail) {
     int fd;
     int error = coffer__socket_connect(&fd, &dial->addresses.at[dial->next]);
@@ -156,7 +165,7 @@ static coffer_status attempt_step(coffer__dial *dial, coffer__link *link, const 
     (void)detail;
     coffer__stream_attach(&link->stream, fd);
     if (error == 0) {
-        dial->step = NULL;
+        connected(dial, link);
     } else if (error == EINPROGRESS) {
         dial->step = pending_step;
     } else if (error == EAGAIN) {
@@ -190,9 +199,41 @@ static coffer_status pending_step(coffer__dial *dial, coffer__link *link, const 
     }
     int error = coffer__socket_error(fd);
     if (error == 0) {
-        dial->step = NULL;
+        connected(dial, link);
     } else {
         next_address(dial, link, error);
     }
     return COFFER_OK;
+}
+
+/* ---- TLS ---------------------------------------------------------------------------------------------------------- */
+
+/* No other address is tried where TLS fails: that would hide who answered at this one. */
+static coffer_status tls_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail) {
+    char name[COFFER__NAME_CAP];
+    coffer__secure *secure = coffer__secure_of(link->client);
+    (void)limits;
+    if (secure == NULL || secure->tls == NULL) {
+        snprintf(detail, COFFER__DETAIL_CAP, "%s asks for TLS, and nobody said with which certificates", coffer__endpoint_name(link->endpoint, name));
+        return COFFER_TLS;
+    }
+    if (coffer__tls_context_must_warn(secure->tls)) {
+        coffer__log(COFFER_LOG_TLS_UNVERIFIED, COFFER_OK, "%s", coffer__endpoint_name(link->endpoint, name));
+    }
+    dial->step = shake_step;
+    return coffer__tls_new(&link->stream, secure->tls, link->endpoint->host);
+}
+
+static coffer_status shake_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail) {
+    char name[COFFER__NAME_CAP];
+    coffer_status status = coffer__tls_handshake(&link->stream, coffer__limits_first(limits));
+    if (status == COFFER_OK) {
+        dial->step = NULL;
+    } else if (status == COFFER_AGAIN) {
+        return time_passed(link, limits, "the TLS handshake with", detail);
+    } else {
+        const char *words = coffer__stream_failure(&link->stream, -EPROTO, &status);
+        snprintf(detail, COFFER__DETAIL_CAP, "%s: %s", coffer__endpoint_name(link->endpoint, name), words);
+    }
+    return status;
 }

@@ -3,12 +3,14 @@
 #define COFFER_IO_FAMILY_H
 
 #include "pool.h"
+#include "secure.h"
 #include <coffer/cache.h>
 
 typedef struct coffer__family {
     _Atomic size_t refs;
     _Atomic uint64_t generation; /* of forks */
     coffer_client *client;
+    coffer__secure secure; /* the client's driver */
     coffer__pool *pool; /* NULL for mem:// */
 } coffer__family;
 

@@ -36,8 +36,8 @@ static void own_variable(const coffer__option_row *row, char out[VARIABLE_CAP]) 
 /* What a URL says as well. Where the environment has a URL, the usual names of these (a REDIS_HOST left over, say) do not contradict it; COFFER_HOST and
  * its kin, which nobody sets by accident, do. */
 static bool is_said_by_url(const coffer__option_row *row) {
-    static const size_t indexes[] = {COFFER__AT_host,     COFFER__AT_port,     COFFER__AT_path, COFFER__AT_cluster_nodes,
-                                     COFFER__AT_username, COFFER__AT_password, COFFER__AT_db};
+    static const size_t indexes[] = {COFFER__AT_host,     COFFER__AT_port,     COFFER__AT_path,          COFFER__AT_cluster_nodes,
+                                     COFFER__AT_username, COFFER__AT_password, COFFER__AT_password_file, COFFER__AT_db};
     for (size_t i = 0; i < sizeof indexes / sizeof indexes[0]; i++) {
         if (row == coffer__option_row_at(indexes[i])) {
             return true;

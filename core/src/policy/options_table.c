@@ -86,6 +86,8 @@ static bool settle_nodes(coffer_options *options) {
 #define HOUR_MS UINT64_C(3600000)
 #define TIME_ALLOWED "such as '250ms', '30s', '1h30m' or a number of seconds"
 #define DEADLINE_ALLOWED "from 1ms to 24h, " TIME_ALLOWED
+#define PATH_BYTES 4095
+#define FILE_ALLOWED "the path of a file, of at most 4095 bytes without control characters"
 #define NAME_ALLOWED "1 to 64 of A-Z a-z 0-9 '.' '_' '-', or '_' for none"
 #define BOOL_ALLOWED "true, false, yes, no, on, off, 1 or 0"
 
@@ -98,8 +100,17 @@ static const option_limit limits[COFFER__OPTION_ROWS] = {
     [COFFER__AT_cluster_nodes] = {0, 8192, "1 to 64 of host:port, host or [address]:port, with ',' between them", is_nodes, settle_nodes},
     [COFFER__AT_username] = {0, 512, "at most 512 bytes without control characters", NULL, NULL},
     [COFFER__AT_password] = {0, 64 * KIB, "at most 64KiB without control characters", NULL, NULL},
+    [COFFER__AT_password_file] = {0, PATH_BYTES, FILE_ALLOWED, NULL, NULL},
     [COFFER__AT_db] = {0, 65535, "a number from 0 to 65535", NULL, NULL},
     [COFFER__AT_client_name] = {0, 128, "at most 128 printable ASCII characters without blanks", is_client_name, NULL},
+    [COFFER__AT_tls_ca_file] = {0, PATH_BYTES, FILE_ALLOWED, NULL, NULL},
+    [COFFER__AT_tls_ca_dir] = {0, PATH_BYTES, FILE_ALLOWED, NULL, NULL},
+    [COFFER__AT_tls_cert_file] = {0, PATH_BYTES, FILE_ALLOWED, NULL, NULL},
+    [COFFER__AT_tls_key_file] = {0, PATH_BYTES, FILE_ALLOWED, NULL, NULL},
+    [COFFER__AT_tls_key_password] = {0, 1024, "at most 1024 bytes without control characters", NULL, NULL},
+    [COFFER__AT_tls_server_name] = {0, 253, "a host name or an address, without port or brackets", is_host, NULL},
+    [COFFER__AT_tls_min_version] = {0, 1, NULL, NULL, NULL},
+    [COFFER__AT_tls_insecure_skip_verify] = {0, 1, BOOL_ALLOWED, NULL, NULL},
     [COFFER__AT_timeout] = {1, 24 * HOUR_MS, DEADLINE_ALLOWED, NULL, NULL},
     [COFFER__AT_acquire_timeout] = {1, 24 * HOUR_MS, DEADLINE_ALLOWED, NULL, NULL},
     [COFFER__AT_pool_min] = {0, 4096, "a number from 0 to 4096", NULL, NULL},

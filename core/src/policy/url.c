@@ -107,8 +107,8 @@ static coffer_status put(const url_parse *url, size_t index, const char *part, c
 
 /* Everything that says where the server is goes back to its default: nothing of an earlier URL stays. */
 static coffer_status reset_server(const url_parse *url) {
-    static const size_t of_server[] = {COFFER__AT_host,     COFFER__AT_port,     COFFER__AT_path, COFFER__AT_cluster_nodes,
-                                       COFFER__AT_username, COFFER__AT_password, COFFER__AT_db};
+    static const size_t of_server[] = {COFFER__AT_host,     COFFER__AT_port,     COFFER__AT_path,          COFFER__AT_cluster_nodes,
+                                       COFFER__AT_username, COFFER__AT_password, COFFER__AT_password_file, COFFER__AT_db};
     url->draft->local = true;
     url->draft->tls = false;
     coffer_status status = COFFER_OK;

@@ -22,17 +22,30 @@ static uint16_t free_port(void) {
     return bound ? ntohs(at.sin_port) : 0;
 }
 
-static void become_server(const redis_server *server, const char *cluster) {
+typedef struct tls_words {
+    char port[8], certificate[300], key[300], authority[300];
+} tls_words;
+
+static void become_server(const redis_server *server, const char *cluster, const char *folder, const char *clients) {
     char port[8], bus_port[8];
+    tls_words tls = {.port = "0"};
     snprintf(port, sizeof port, "%u", (unsigned)server->port);
     snprintf(bus_port, sizeof bus_port, "%u", (unsigned)free_port());
+    if (folder != NULL) {
+        snprintf(tls.port, sizeof tls.port, "%u", (unsigned)server->tls_port);
+        snprintf(tls.certificate, sizeof tls.certificate, "%s/right.pem", folder);
+        snprintf(tls.key, sizeof tls.key, "%s/server.key", folder);
+        snprintf(tls.authority, sizeof tls.authority, "%s/ca.pem", folder);
+    }
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that crashes leaves no server behind */
     int nowhere = open("/dev/null", O_RDWR);
     dup2(nowhere, 0);
     dup2(nowhere, 1);
     dup2(nowhere, 2);
     execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--unixsocket", server->path, "--dir", server->folder, "--save", "",
-           "--appendonly", "no", "--cluster-enabled", cluster, "--cluster-port", bus_port, (char *)NULL);
+           "--appendonly", "no", "--cluster-enabled", cluster, "--cluster-port", bus_port, folder == NULL ? (char *)NULL : "--tls-port", tls.port,
+           "--tls-cert-file", tls.certificate, "--tls-key-file", tls.key, "--tls-ca-cert-file", tls.authority, "--tls-auth-clients", clients,
+           (char *)NULL);
     _exit(127);
 }
 
@@ -61,7 +74,7 @@ static bool wait_until_it_answers(redis_server *server) {
     return false;
 }
 
-static bool start(redis_server *server, const char *cluster) {
+static bool start(redis_server *server, const char *cluster, const char *folder, const char *clients) {
     snprintf(server->folder, sizeof server->folder, "/tmp/coffer-redis-XXXXXX");
     server->pid = 0;
     if (mkdtemp(server->folder) == NULL) {
@@ -69,9 +82,10 @@ static bool start(redis_server *server, const char *cluster) {
     }
     snprintf(server->path, sizeof server->path, "%s/socket", server->folder);
     server->port = free_port();
+    server->tls_port = folder == NULL ? 0 : free_port();
     server->pid = fork();
     if (server->pid == 0) {
-        become_server(server, cluster);
+        become_server(server, cluster, folder, clients);
     }
     if (wait_until_it_answers(server)) {
         return true;
@@ -82,11 +96,15 @@ static bool start(redis_server *server, const char *cluster) {
 }
 
 bool redis_server_start(redis_server *server) {
-    return start(server, "no");
+    return start(server, "no", NULL, NULL);
 }
 
 bool redis_server_start_node(redis_server *server) {
-    return start(server, "yes");
+    return start(server, "yes", NULL, NULL);
+}
+
+bool redis_server_start_tls(redis_server *server, const char *folder, const char *clients) {
+    return start(server, "no", folder, clients);
 }
 
 void redis_server_stop(redis_server *server) {

@@ -17,10 +17,15 @@ typedef struct redis_server {
     uint16_t port;
     char folder[64];
     char path[96];
+    uint16_t tls_port; /* 0: none */
 } redis_server;
 
 bool redis_server_start(redis_server *server);
 bool redis_server_start_node(redis_server *server); /* of a cluster, alone and without slots */
+
+/* With TLS beside the rest: `right` of the folder of tests/certificates.sh. `clients`: whether it wants their certificates, "no", "optional" or "yes". */
+bool redis_server_start_tls(redis_server *server, const char *folder, const char *clients);
+
 void redis_server_stop(redis_server *server);
 
 #endif

@@ -1,0 +1,30 @@
+/* tls_context: what all TLS connections of a client share: certificates, keys and what is demanded of the server.
+ *
+ * Made when the cache is opened, so that a missing or wrong file is told there. At each connect the files are looked at (size, time, inode): where one
+ * was changed everything is read anew; where that fails, as in the middle of a rotation, what was read before stays in use and a warning is logged.
+ * Without tls_ca_file and tls_ca_dir the system's authorities are trusted: what SSL_CERT_FILE and SSL_CERT_DIR name, OpenSSL's own default places,
+ * else the first of the usual places of other systems (an OpenSSL inside a wheel has Debian's compiled in).
+ * Any thread may use it. */
+#ifndef COFFER_IO_TLS_CONTEXT_H
+#define COFFER_IO_TLS_CONTEXT_H
+
+#include <coffer/options.h>
+
+#include <openssl/ssl.h>
+
+typedef struct coffer__tls_context coffer__tls_context;
+
+/* The options are lent. OPTION, in words that name the option, the file and the reason, never what is in a key; NO_MEMORY. */
+coffer_status coffer__tls_context_new(coffer__tls_context **context, const coffer_options *options, coffer_error *error);
+void coffer__tls_context_free(coffer__tls_context *context); /* takes NULL */
+
+/* In a forked child, before any other use there: it makes one of its own at its next connect. Takes NULL. */
+void coffer__tls_context_after_fork(coffer__tls_context *context);
+
+/* For one connection to `host`: SSL_set_connect_state is done, the name and how it is checked are set. NULL where memory is short. */
+SSL *coffer__tls_context_connection(coffer__tls_context *context, coffer_slice host);
+
+/* True once in the life of a context that verifies nothing: say so. */
+bool coffer__tls_context_must_warn(coffer__tls_context *context);
+
+#endif
