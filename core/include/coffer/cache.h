@@ -39,6 +39,19 @@ COFFER_API coffer_status coffer_open_namespace(coffer_cache **child, coffer_cach
 /* Takes NULL. Not while another thread is inside a call on the same handle. */
 COFFER_API void coffer_close(coffer_cache *cache);
 
+/* A function that says whom to log in as, asked anew at each connection, for passwords that change: it goes before the options `username`, `password` and
+ * `password_file`. Set it right after the cache was opened, before anything else; it counts for all namespaces of the same client.
+ *
+ * It calls coffer_credentials_set and returns OK; what it gives is copied, and wiped when the connection has logged in. Where it returns another status
+ * or gives nothing the call that needed the connection fails (CREDENTIALS). It is called by the thread whose call needs a connection, with nothing locked,
+ * by several at once; its time counts for the call's deadline. It may not use this cache. */
+typedef struct coffer_credentials coffer_credentials;
+typedef coffer_status (*coffer_credentials_fn)(void *user_data, coffer_credentials *credentials);
+COFFER_API void coffer_set_credentials(coffer_cache *cache, coffer_credentials_fn function, void *user_data);
+
+/* An empty user name is the server's user "default". CREDENTIALS where the name has more than 512 bytes or the password more than 64 KiB; NO_MEMORY. */
+COFFER_API coffer_status coffer_credentials_set(coffer_credentials *credentials, coffer_slice username, coffer_slice password);
+
 COFFER_API const coffer_options *coffer_cache_options(const coffer_cache *cache); /* lent until it is closed */
 
 COFFER_API coffer_status coffer_get(coffer_cache *cache, coffer_slice key, const coffer_read_options *options, coffer_value *value,
@@ -99,6 +112,15 @@ COFFER_API coffer_namespace *coffer_cache_namespace(const coffer_cache *cache); 
 /* Runs the op until it is DONE or wants something of the caller (LOAD), or until about slice_ms have passed (COFFER_WANT_REPLY: run it again).
  * The op must be of this cache's client. */
 COFFER_API coffer_want coffer_cache_run(coffer_cache *cache, coffer_op *op, uint64_t slice_ms);
+
+/* The same for bindings, which call a function of their language themselves: asked for once, and then after each COFFER_WANT_REPLY
+ *
+ *     if (coffer_credentials_wanted(cache)) coffer_give_credentials(cache, username, password);
+ *
+ * before the op is run again. What is given serves one connection; what is not used within a second is forgotten. */
+COFFER_API void coffer_ask_for_credentials(coffer_cache *cache);
+COFFER_API bool coffer_credentials_wanted(const coffer_cache *cache);
+COFFER_API coffer_status coffer_give_credentials(coffer_cache *cache, coffer_slice username, coffer_slice password); /* as coffer_credentials_set */
 
 /* Frees an op in any state and gives back, or closes, the connections that it held. Always this for an op that was run here. Takes a NULL op. */
 COFFER_API void coffer_cache_drop(coffer_cache *cache, coffer_op *op);

@@ -199,6 +199,11 @@ COFFER_API void coffer_op_set_waiter(coffer_op *op, coffer_waiter *waiter); /* t
 /* A conn's handshake (HELLO 2 with AUTH and name, or AUTH and SELECT on old servers) is its first output; calls are kept back until it succeeded.
  * Takes a reference of the client. NO_MEMORY. */
 COFFER_API coffer_status coffer_conn_new(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, uint64_t now_ms);
+
+/* The same, to log in with these instead of the options'. An empty user name is the server's user "default", an empty password means not to log in.
+ * Copied; wiped when the handshake is over. */
+COFFER_API coffer_status coffer_conn_new_as(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, coffer_slice username,
+                                            coffer_slice password, uint64_t now_ms);
 COFFER_API void coffer_conn_free(coffer_conn *conn); /* fails what is in flight (coffer_conn_fail with CLOSED); takes NULL */
 
 /* Puts the call into the conn. On failure (conn failed, no memory) the call is as it was: fail it or send it elsewhere.

@@ -55,6 +55,9 @@ static coffer_status check_options(const coffer_options *options, coffer_error *
         return coffer__error_set(error, COFFER_OPTION,
                                  "the option 'client_name' cannot hold blanks or anything but printable ASCII: the server refuses such names");
     }
+    if (options->password[0] != '\0' && options->password_file[0] != '\0') {
+        return coffer__error_set(error, COFFER_OPTION, "the options 'password' and 'password_file' are both set: which one is meant?");
+    }
     if (options->pool_min_count > options->pool_max_count) {
         return coffer__error_set(error, COFFER_OPTION, "the option 'pool_min' (%llu) cannot be larger than 'pool_max' (%llu)",
                                  (unsigned long long)options->pool_min_count, (unsigned long long)options->pool_max_count);

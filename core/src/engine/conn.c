@@ -20,7 +20,8 @@ static coffer__guard_limits limits_of(const coffer_options *options) {
     return limits;
 }
 
-coffer_status coffer_conn_new(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, uint64_t now_ms) {
+coffer_status coffer_conn_new_as(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, coffer_slice username,
+                                 coffer_slice password, uint64_t now_ms) {
     (void)endpoint;
     *conn = NULL;
     coffer_conn *made = (coffer_conn *)coffer__alloc_zero(sizeof *made);
@@ -31,12 +32,18 @@ coffer_status coffer_conn_new(coffer_conn **conn, coffer_client *client, const c
     made->started_ms = made->now_ms = now_ms;
     coffer_client_ref(client);
     coffer__guard_limits limits = limits_of(coffer_client_options(client));
-    if (coffer__guard_new(&made->guard, &limits) != COFFER_OK || coffer__reader_new(&made->reader) != COFFER_OK || !coffer__handshake_begin(made)) {
+    if (!coffer__buf_append_slice(&made->username, username) || !coffer__buf_append_slice(&made->password, password) ||
+        coffer__guard_new(&made->guard, &limits) != COFFER_OK || coffer__reader_new(&made->reader) != COFFER_OK || !coffer__handshake_begin(made)) {
         coffer_conn_free(made);
         return COFFER_NO_MEMORY;
     }
     *conn = made;
     return COFFER_OK;
+}
+
+coffer_status coffer_conn_new(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, uint64_t now_ms) {
+    const coffer_options *options = coffer_client_options(client);
+    return coffer_conn_new_as(conn, client, endpoint, coffer_slice_text(options->username), coffer_slice_text(options->password), now_ms);
 }
 
 void coffer_conn_free(coffer_conn *conn) {
@@ -53,6 +60,8 @@ void coffer_conn_free(coffer_conn *conn) {
     }
     coffer__buf_wipe(&conn->out);
     coffer__buf_wipe(&conn->held);
+    coffer__buf_wipe(&conn->username);
+    coffer__buf_wipe(&conn->password);
     coffer__reply_free(&conn->reply);
     coffer__reader_free(conn->reader);
     coffer__guard_free(conn->guard);

@@ -49,6 +49,7 @@ struct coffer_conn {
     coffer__reader *reader;
     coffer__reply reply;
     uint64_t started_ms, now_ms;
+    coffer__buf username, password; /* to log in with; wiped when that is over */
     unsigned greetings_due; /* replies of the handshake still to come */
     bool fallback; /* the server does not know HELLO */
     char message[400];

@@ -13,17 +13,17 @@
 
 #include <stdio.h>
 
-static coffer_slice user_of(const coffer_options *options) {
-    return coffer_slice_text(options->username[0] != '\0' ? options->username : "default");
+static coffer_slice user_of(const coffer_conn *conn) {
+    return conn->username.len > 0 ? coffer__buf_slice(&conn->username) : coffer_slice_text("default");
 }
 
 static bool say_hello(coffer_conn *conn, const coffer_options *options) {
     coffer_slice words[7] = {COFFER_SLICE("HELLO"), COFFER_SLICE("2")};
     size_t count = 2;
-    if (options->password[0] != '\0') {
+    if (conn->password.len > 0) {
         words[count++] = COFFER_SLICE("AUTH");
-        words[count++] = user_of(options);
-        words[count++] = coffer_slice_text(options->password);
+        words[count++] = user_of(conn);
+        words[count++] = coffer__buf_slice(&conn->password);
     }
     if (options->client_name[0] != '\0') {
         words[count++] = COFFER_SLICE("SETNAME");
@@ -45,16 +45,16 @@ static bool say_select_and_time(coffer_conn *conn, const coffer_options *options
     return coffer__conn_command(conn, COFFER__DUE_TIME, time, 1);
 }
 
-static bool say_auth(coffer_conn *conn, const coffer_options *options) {
-    if (options->password[0] == '\0') {
+static bool say_auth(coffer_conn *conn) {
+    if (conn->password.len == 0) {
         return true;
     }
     coffer_slice words[3] = {COFFER_SLICE("AUTH")};
     size_t count = 1;
-    if (options->username[0] != '\0') {
-        words[count++] = user_of(options);
+    if (conn->username.len > 0) {
+        words[count++] = user_of(conn);
     }
-    words[count++] = coffer_slice_text(options->password);
+    words[count++] = coffer__buf_slice(&conn->password);
     return coffer__conn_command(conn, COFFER__DUE_AUTH, words, count);
 }
 
@@ -82,7 +82,7 @@ static void fall_back(coffer_conn *conn) {
     const coffer_options *options = coffer_client_options(conn->client);
     conn->fallback = true;
     ignore_what_is_due(conn);
-    if (!say_auth(conn, options) || !say_name(conn, options) || !say_select_and_time(conn, options)) {
+    if (!say_auth(conn) || !say_name(conn, options) || !say_select_and_time(conn, options)) {
         coffer_conn_fail(conn, COFFER_NO_MEMORY, NULL);
     }
 }
@@ -95,7 +95,7 @@ static bool begins_with(coffer_slice text, const char *start) {
 /* What the server said goes into messages, but not where it repeats the password, nor its control bytes. */
 void coffer__handshake_fail(coffer_conn *conn, coffer_status status, coffer_slice text) {
     char said[200] = "";
-    bool tells = coffer__words_tell(text, coffer_slice_text(coffer_client_options(conn->client)->password));
+    bool tells = coffer__words_tell(text, coffer__buf_slice(&conn->password));
     coffer_slice kept = coffer__words_kept(text, NULL, 0);
     for (size_t i = 0; !tells && i < kept.len && i < sizeof said - 1; i++) {
         uint8_t byte = (uint8_t)kept.data[i];
@@ -149,6 +149,8 @@ void coffer__handshake_replied(coffer_conn *conn, coffer__due_kind kind, const c
         coffer__handshake_fail(conn, COFFER_AUTH, text); /* an old server that wants a password and was given none */
     }
     if (conn->state == COFFER__CONN_GREETING && conn->greetings_due == 0) {
+        coffer__buf_wipe(&conn->username);
+        coffer__buf_wipe(&conn->password);
         coffer__conn_greeted(conn);
     }
 }

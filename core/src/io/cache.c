@@ -109,6 +109,23 @@ void coffer_close(coffer_cache *cache) {
     }
 }
 
+void coffer_set_credentials(coffer_cache *cache, coffer_credentials_fn function, void *user_data) {
+    cache->family->secure.credentials.user_data = user_data;
+    cache->family->secure.credentials.function = function;
+}
+
+void coffer_ask_for_credentials(coffer_cache *cache) {
+    atomic_store(&cache->family->secure.credentials.asks, true);
+}
+
+bool coffer_credentials_wanted(const coffer_cache *cache) {
+    return atomic_load_explicit(&cache->family->secure.credentials.wanted, memory_order_relaxed);
+}
+
+coffer_status coffer_give_credentials(coffer_cache *cache, coffer_slice username, coffer_slice password) {
+    return coffer__credentials_give(&cache->family->secure.credentials, username, password);
+}
+
 const coffer_options *coffer_cache_options(const coffer_cache *cache) {
     return coffer_namespace_options(cache->ns);
 }

@@ -25,8 +25,10 @@ struct coffer__dial {
     uint64_t address_until_us; /* for the present one */
     uint64_t retry_us;
     int error; /* of the one before */
+    coffer__login login;
 };
 
+static coffer_status login_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail);
 static coffer_status name_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail);
 static coffer_status lookup_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail);
 static coffer_status address_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail);
@@ -39,7 +41,7 @@ static coffer_status shake_step(coffer__dial *dial, coffer__link *link, const co
 coffer__dial *coffer__dial_new(void) {
     coffer__dial *dial = (coffer__dial *)coffer__alloc_zero(sizeof *dial);
     if (dial != NULL) {
-        dial->step = name_step;
+        dial->step = login_step;
     }
     return dial;
 }
@@ -47,6 +49,7 @@ coffer__dial *coffer__dial_new(void) {
 void coffer__dial_free(coffer__dial *dial) {
     if (dial != NULL) {
         coffer__resolve_release(dial->resolution);
+        coffer__login_wipe(&dial->login);
         coffer__release(dial);
     }
 }
@@ -60,6 +63,10 @@ coffer_status coffer__dial_go(coffer__dial *dial, coffer__link *link, const coff
     return status;
 }
 
+const coffer__login *coffer__dial_login(const coffer__dial *dial) {
+    return &dial->login;
+}
+
 /* The time has passed: AGAIN where it was only the slice's. */
 static coffer_status time_passed(const coffer__link *link, const coffer__limits *limits, const char *doing, char *detail) {
     char name[COFFER__NAME_CAP];
@@ -68,6 +75,22 @@ static coffer_status time_passed(const coffer__link *link, const coffer__limits 
     }
     snprintf(detail, COFFER__DETAIL_CAP, "%s %s took longer than the deadline allows", doing, coffer__endpoint_name(link->endpoint, name));
     return COFFER_TIMEOUT;
+}
+
+/* ---- login: first, so that no open connection waits for it --------------------------------------------------------- */
+
+static coffer_status login_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail) {
+    char why[COFFER__WHY_CAP] = "";
+    coffer__secure *secure = coffer__secure_of(link->client);
+    coffer_status status = coffer__credentials_get(secure == NULL ? NULL : &secure->credentials, link->client, &dial->login, why);
+    if (status == COFFER_AGAIN) {
+        return time_passed(link, limits, "asking for credentials for", detail);
+    }
+    if (status == COFFER_CREDENTIALS) {
+        snprintf(detail, COFFER__DETAIL_CAP, "%s", why);
+    }
+    dial->step = name_step;
+    return status;
 }
 
 /* ---- name ------------------------------------------------------------------------------------------------------- */

@@ -63,9 +63,12 @@ coffer_status coffer__link_connect(coffer__link *link, const coffer__limits *lim
         snprintf(detail, COFFER__DETAIL_CAP, "%s: %s", coffer__endpoint_name(link->endpoint, name), strerror(failed));
         return COFFER_CONNECT;
     }
+    const coffer__login *login = coffer__dial_login(link->dial);
+    status = coffer_conn_new_as(&link->conn, link->client, link->endpoint, coffer__buf_slice(&login->username), coffer__buf_slice(&login->password),
+                                coffer__clock_ms());
     coffer__dial_free(link->dial);
     link->dial = NULL;
-    return coffer_conn_new(&link->conn, link->client, link->endpoint, coffer__clock_ms());
+    return status;
 }
 
 /* ---- bytes ---------------------------------------------------------------------------------------------------- */

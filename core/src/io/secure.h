@@ -2,11 +2,13 @@
 #ifndef COFFER_IO_SECURE_H
 #define COFFER_IO_SECURE_H
 
+#include "credentials.h"
 #include "tls_context.h"
 #include <coffer/driver.h>
 
 typedef struct coffer__secure {
     coffer__tls_context *tls; /* NULL where the options ask for none */
+    coffer__credentials credentials;
 } coffer__secure;
 
 /* OPTION, NO_MEMORY: in words. The client is told of it, and its options are lent. */
