@@ -24,7 +24,7 @@ static inline void pause_ms(long ms) {
 
 /* A cache on 127.0.0.1:port; `more` are parameters: "&timeout=200ms". */
 static inline coffer_cache *open_at(uint16_t port, const char *more) {
-    char url[200];
+    char url[500];
     coffer_error error = {.text = ""};
     coffer_cache *cache = NULL;
     snprintf(url, sizeof url, "redis://127.0.0.1:%u/0?prefix=test%s", (unsigned)port, more);
