@@ -110,6 +110,8 @@ class Stats:
     outage_deletes: int
     outage_lost: int
     bypassed: int
+    redirects: int
+    retries: int
     bytes_read: int
     bytes_written: int
     stored_bytes: int

@@ -23,6 +23,10 @@
  *
  * Rules
  *  - An op hands out every unsent call before it says REPLY, so that batches are pipelined by any driver.
+ *  - Each call goes to the endpoint that came with it: those of one op may go to several, and one that failed or was redirected may come again, for
+ *    another. Equal pointers are equal endpoints, for as long as the client lives.
+ *  - REPLY has a wake_at_ms too: other calls of the op wait until then to be sent (again). It is the deadline at the latest.
+ *  - What is due without a caller: coffer_client_chores.
  *  - Where the driver cannot get or keep a conn: coffer_call_fail for a call not sent, coffer_conn_fail for a conn with calls in flight.
  *  - Bytes may appear in coffer_conn_output after a feed (handshake, a script sent again): write them.
  *  - Only its owner runs an op. Feeding a conn completes calls and names their ops' waiters; it never runs an op.
@@ -67,6 +71,12 @@ COFFER_API void *coffer_client_driver(const coffer_client *client);
 
 /* The client's options, lent. */
 COFFER_API const coffer_options *coffer_client_options(const coffer_client *client);
+
+/* What is due without a caller: an op of the client's own, for the driver to run like any other (it needs no waiter; its answer is its end) and to free; or
+ * NULL, which costs next to nothing. Today: to ask a cluster who serves which slots, at the beginning, when an answer raised a doubt and every half a
+ * minute. One is out at a time; one that is freed before its end is due again. Ask before an op is run, and whenever an op says SLEEP: ops wait so for
+ * the first map of a cluster, which nobody else may be asking for. A driver with a loop asks on a timer too, at most every 100 ms. */
+COFFER_API coffer_op *coffer_client_chores(coffer_client *client, uint64_t now_ms);
 
 /* Whether every operation is answered in the process (mem://). */
 COFFER_API bool coffer_client_is_local(const coffer_client *client);
@@ -135,7 +145,7 @@ COFFER_API void coffer_op_set_parent(coffer_op *op, const coffer_op *parent);
 typedef enum coffer_want {
     COFFER_WANT_DONE = 0,
     COFFER_WANT_CALL, /* action.call has to go to action.endpoint */
-    COFFER_WANT_REPLY, /* nothing to do before a reply comes */
+    COFFER_WANT_REPLY, /* nothing to do before a reply comes, or action.wake_at_ms */
     COFFER_WANT_SLEEP, /* until action.wake_at_ms */
     COFFER_WANT_WAIT, /* until the wake hook names the waiter, or the deadline */
     COFFER_WANT_LOAD, /* run the loader for action.key */
@@ -143,7 +153,7 @@ typedef enum coffer_want {
     COFFER_WANT_TAKE /* reserved: hand a page of a scan to the caller */
 } coffer_want;
 
-/* Where a server is. `path` not empty: a unix socket; else host and port. Lent by the client. */
+/* Where a server is. `path` not empty: a unix socket; else host and port. Lent by the client, one for each server and always the same. */
 typedef struct coffer_endpoint {
     coffer_slice host;
     coffer_slice path;

@@ -31,6 +31,8 @@ extern "C" {
     X(outage_deletes,  "such keys deleted when the server was back") \
     X(outage_lost,     "such keys that could not be remembered, or not be deleted") \
     X(bypassed,        "operations that did nothing because the cache was turned off") \
+    X(redirects,       "commands sent on to another node of a cluster") \
+    X(retries,         "commands sent again because they could not be carried out") \
     X(bytes_read,      "payload bytes given to callers") \
     X(bytes_written,   "payload bytes taken from callers") \
     X(stored_bytes,    "bytes written to the store, after compression and sealing")

@@ -12,7 +12,10 @@ static bool is_script(const coffer_call *call) {
 void coffer__call_init(coffer_call *call, const coffer__command *command) {
     call->command = command;
     call->status = COFFER_OK;
-    call->script_sent = false;
+    call->script_sent = call->routed = call->asking = call->chosen = call->awaits_map = call->pinned = call->settled = call->handed_out = false;
+    call->endpoint = NULL;
+    call->not_before_ms = 0;
+    call->tries = call->redirects = 0;
     call->number_count = 0;
     call->arguments = call->few;
     call->argument_count = 0;
@@ -119,20 +122,46 @@ static bool again_with_text(coffer_call *call) {
     return true;
 }
 
-bool coffer__call_replied(coffer_call *call, coffer__reply *reply) {
+/* What a redirect means for the conn; one that cannot be read becomes PROTO. */
+static coffer__verdict judge_redirect(const coffer_call *call, coffer_slice text, coffer_status *status) {
+    coffer__redirect redirect;
+    if (!call->routed || (*status != COFFER_MOVED && *status != COFFER_ASK)) {
+        return COFFER__VERDICT_NONE;
+    }
+    if (!coffer__redirect_read(text, &redirect)) {
+        *status = COFFER_PROTO;
+        return COFFER__VERDICT_BROKEN;
+    }
+    bool to_itself = *status == COFFER_MOVED && coffer__redirect_is_to(&redirect, call->endpoint);
+    return to_itself ? COFFER__VERDICT_LEAVE : COFFER__VERDICT_NONE;
+}
+
+coffer__verdict coffer__call_replied(coffer_call *call, coffer__reply *reply) {
+    coffer__verdict verdict = COFFER__VERDICT_NONE;
     coffer_status status = COFFER_OK;
     if (reply->nodes[0].type == COFFER__REPLY_ERROR) {
         coffer_slice text = coffer__reply_text(reply, 0);
         status = coffer__word_status(text);
         if (status == COFFER_NOSCRIPT && again_with_text(call)) {
-            return true;
+            return COFFER__VERDICT_REPEAT;
         }
+        verdict = judge_redirect(call, text, &status);
         size_t known = is_script(call) ? 3 : 1; /* the command's name, or EVAL, a script and a count */
         keep_detail(call, coffer__words_kept(text, call->arguments + known, call->argument_count - known));
     }
     coffer__reply_swap(&call->reply, reply);
     become_done(call, status);
-    return false;
+    return verdict;
+}
+
+void coffer__call_reopen(coffer_call *call, coffer_waiter *waiter) {
+    if (call->waiter == NULL) {
+        call->waiter = coffer__waiter_ref(waiter);
+    }
+    coffer__reply_clear(&call->reply);
+    call->status = COFFER_OK;
+    call->settled = call->handed_out = false;
+    atomic_store_explicit(&call->state, COFFER__CALL_OPEN, memory_order_release);
 }
 
 void coffer__call_end(coffer_call *call, coffer_status status, const char *detail) {

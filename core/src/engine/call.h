@@ -4,6 +4,7 @@
 
 #include "command.h"
 #include "resp/reader.h"
+#include "topology/topology.h"
 #include "watch.h"
 #include <coffer/driver.h>
 
@@ -26,6 +27,17 @@ struct coffer_call {
     bool script_sent; /* with its text */
     coffer__pass pass; /* from its hand-out until its end was recorded; outage.c */
     coffer__server *server; /* it was handed out for; NULL: none */
+    /* where it goes: route.c */
+    const coffer_endpoint *endpoint; /* or went last; NULL: nowhere yet */
+    uint64_t not_before_ms; /* while OPEN: it waits until then */
+    uint8_t tries, redirects; /* how often it was sent again, by reason */
+    bool handed_out; /* while OPEN: the driver has it */
+    bool routed; /* its server may say MOVED and ASK */
+    bool asking; /* ASKING goes directly before it */
+    bool chosen; /* `endpoint` is where it goes next */
+    bool awaits_map; /* while OPEN: it waits until servers are known */
+    bool pinned; /* to `endpoint`: neither redirected nor sent again */
+    bool settled; /* while DONE: it does not go again */
     coffer_slice *arguments;
     size_t argument_count, argument_cap;
     coffer_slice few[COFFER__CALL_ARGUMENTS];
@@ -45,8 +57,14 @@ bool coffer__call_argument(coffer_call *call, coffer_slice argument);
 bool coffer__call_arguments(coffer_call *call, const coffer_slice *arguments, size_t count);
 bool coffer__call_number(coffer_call *call, uint64_t number);
 
-/* For conn.c: the reply has come (taken out of `reply`). True where the call has to be written again to the same conn (NOSCRIPT). */
-bool coffer__call_replied(coffer_call *call, coffer__reply *reply);
+/* For conn.c: the reply has come (taken out of `reply`). What follows for the conn: */
+typedef enum coffer__verdict {
+    COFFER__VERDICT_NONE,
+    COFFER__VERDICT_REPEAT, /* the call is not DONE: it has to be written again (NOSCRIPT) */
+    COFFER__VERDICT_LEAVE, /* the node has sent the call on to itself: it is not who its address says, any more */
+    COFFER__VERDICT_BROKEN /* a redirect that cannot be read */
+} coffer__verdict;
+coffer__verdict coffer__call_replied(coffer_call *call, coffer__reply *reply);
 
 /* The call ends without a reply. `detail` may be NULL; copied. */
 void coffer__call_end(coffer_call *call, coffer_status status, const char *detail);
@@ -54,6 +72,24 @@ void coffer__call_end(coffer_call *call, coffer_status status, const char *detai
 static inline bool coffer__call_is(const coffer_call *call, coffer__call_state state) {
     return atomic_load_explicit(&call->state, memory_order_acquire) == (int)state;
 }
+
+/* A call that is DONE will be sent once more; its reply is forgotten, its detail kept. `waiter` is its op's. */
+void coffer__call_reopen(coffer_call *call, coffer_waiter *waiter);
+
+/* words.c: what a failure asks for. */
+typedef enum coffer__cure {
+    COFFER__CURE_NONE, /* it is the answer; where it is an outage, the namespace says what follows (a miss, an error) */
+    COFFER__CURE_HERE, /* again on the same server */
+    COFFER__CURE_ANEW, /* again wherever the key lives then */
+    COFFER__CURE_FOLLOW /* the redirect */
+} coffer__cure;
+typedef struct coffer__remedy {
+    coffer__cure cure;
+    uint8_t most; /* so many times */
+    bool at_once; /* the first time without a pause */
+    bool doubt; /* what is known of the topology may be wrong */
+} coffer__remedy;
+coffer__remedy coffer__remedy_for(coffer_status status, bool routed);
 
 /* words.c: what the first word of an error reply means. SERVER for words that are not in the table. */
 coffer_status coffer__word_status(coffer_slice error_text);

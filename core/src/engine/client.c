@@ -48,9 +48,6 @@ static coffer_status check_options(const coffer_options *options, coffer_error *
     if (options->cluster_nodes[0] != '\0' && options->db != 0) {
         return coffer__error_set(error, COFFER_OPTION, "the option 'db' must be 0: a cluster has no other database");
     }
-    if (options->cluster_nodes[0] != '\0') {
-        return coffer__error_set(error, COFFER_UNSUPPORTED, "redis+cluster:// cannot be used yet: Cluster comes with a later version");
-    }
     if (name_has_blank(options->client_name)) {
         return coffer__error_set(error, COFFER_OPTION,
                                  "the option 'client_name' cannot hold blanks or anything but printable ASCII: the server refuses such names");

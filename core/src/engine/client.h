@@ -51,6 +51,11 @@ static inline uint64_t coffer__client_unix_ms(coffer_client *client, uint64_t no
     return (uint64_t)((int64_t)now_ms + atomic_load_explicit(&client->unix_offset_ms, memory_order_relaxed));
 }
 
+/* Whether keys live on several servers, so that a command can name only one of them. */
+static inline bool coffer__client_is_routed(const coffer_client *client) {
+    return client->topology != NULL && coffer__topology_is_routed(client->topology);
+}
+
 /* op.c: frees the spare ops. */
 void coffer__client_free_spare_ops(coffer_client *client);
 

@@ -17,9 +17,10 @@ typedef struct coffer__local {
 
 typedef struct coffer__command {
     const char *name; /* for messages; the first argument on the wire, but for scripts */
-    bool writes; /* its effect may have happened when its reply is lost */
+    bool writes; /* its effect may have happened when its reply is lost: not to be sent again once its bytes may have been received */
     const char *script_sha1; /* scripts: sent as EVALSHA, or EVAL with the text where the server does not know it */
     const char *script_text;
+    bool has_key; /* the first argument, or a script's only key */
     coffer_status (*local)(coffer__local *run); /* OK (the reply is set), NO_MEMORY */
 } coffer__command;
 
@@ -31,6 +32,7 @@ extern const coffer__command coffer__command_pttl;
 extern const coffer__command coffer__command_pexpire;
 extern const coffer__command coffer__command_persist;
 extern const coffer__command coffer__command_ping;
+extern const coffer__command coffer__command_cluster; /* SLOTS */
 extern const coffer__command coffer__command_store_if; /* script: key, "absent" or "is", id, value, px or "0" */
 extern const coffer__command coffer__command_add; /* script: key, delta, px or "0" */
 

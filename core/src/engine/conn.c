@@ -155,14 +155,31 @@ bool coffer__conn_command(coffer_conn *conn, coffer__due_kind kind, const coffer
     return true;
 }
 
-static bool write_call(coffer_conn *conn, coffer_call *call) {
+/* One command of a call, whose place among the waiters is reserved. */
+static bool write_due(coffer_conn *conn, coffer__due due, const coffer_slice *arguments, size_t count) {
     bool greeting = conn->state == COFFER__CONN_GREETING;
-    uint64_t begins_at = greeting ? UINT64_MAX : written_bytes(conn);
-    if (!due_reserve(conn) || !ready_reserve(conn) ||
-        !coffer__write_argv(greeting ? &conn->held : &conn->out, call->arguments, call->argument_count)) {
+    due.begins_at = greeting ? UINT64_MAX : written_bytes(conn);
+    if (!due_reserve(conn) || !ready_reserve(conn) || !coffer__write_argv(greeting ? &conn->held : &conn->out, arguments, count)) {
         return false;
     }
-    due_push(conn, (coffer__due){.kind = COFFER__DUE_CALL, .call = call, .writes = call->command->writes, .begins_at = begins_at});
+    due_push(conn, due);
+    return true;
+}
+
+/* ASKING and its command go out together or not at all: behind a lone ASKING somebody else's command would be answered from a slot that is moving. */
+static bool write_call(coffer_conn *conn, coffer_call *call) {
+    static const coffer_slice asking = {"ASKING", 6};
+    coffer__buf *out = conn->state == COFFER__CONN_GREETING ? &conn->held : &conn->out;
+    size_t before = out->len;
+    coffer__due due = {.kind = COFFER__DUE_CALL, .call = call, .writes = call->command->writes};
+    if (call->asking && !write_due(conn, (coffer__due){.kind = COFFER__DUE_ASKING}, &asking, 1)) {
+        return false;
+    }
+    if (!write_due(conn, due, call->arguments, call->argument_count)) {
+        out->len = before;
+        conn->due_count -= call->asking;
+        return false;
+    }
     return true;
 }
 
@@ -224,7 +241,8 @@ void coffer_conn_sent(coffer_conn *conn, size_t sent_bytes) {
 static void call_replied(coffer_conn *conn, coffer_call *call) {
     coffer_waiter *waiter = call->waiter;
     call->waiter = NULL;
-    if (coffer__call_replied(call, &conn->reply)) {
+    coffer__verdict verdict = coffer__call_replied(call, &conn->reply);
+    if (verdict == COFFER__VERDICT_REPEAT) {
         call->waiter = waiter;
         if (write_call(conn, call)) {
             return;
@@ -233,6 +251,10 @@ static void call_replied(coffer_conn *conn, coffer_call *call) {
         coffer__call_end(call, COFFER_NO_MEMORY, NULL);
     }
     name_waiter(conn, waiter);
+    if (verdict == COFFER__VERDICT_BROKEN) {
+        coffer_conn_fail(conn, COFFER_PROTO, "a redirect that cannot be read");
+    }
+    conn->leaving = conn->leaving || verdict == COFFER__VERDICT_LEAVE;
 }
 
 /* One too many before it: from here on everybody would get another's reply. But an error before anything was sent is why a server hung up at once. */
@@ -255,10 +277,13 @@ static coffer_status take_reply(coffer_conn *conn) {
         return conn->status;
     }
     coffer__due due = due_pop(conn);
-    if (due.kind != COFFER__DUE_CALL) {
-        coffer__handshake_replied(conn, due.kind, &conn->reply);
-    } else if (due.call != NULL) {
+    if (due.kind == COFFER__DUE_CALL && due.call != NULL) {
         call_replied(conn, due.call);
+    } else if (due.kind != COFFER__DUE_CALL && due.kind != COFFER__DUE_ASKING) {
+        coffer__handshake_replied(conn, due.kind, &conn->reply);
+    }
+    if (conn->leaving && conn->due_count == 0) {
+        coffer_conn_fail(conn, COFFER_CLOSED, "the node sends its own keys on to itself");
     }
     return conn->status;
 }

@@ -21,6 +21,7 @@ typedef enum coffer__due_kind {
     COFFER__DUE_AUTH,
     COFFER__DUE_SELECT,
     COFFER__DUE_TIME,
+    COFFER__DUE_ASKING, /* the call behind it has the answer that matters */
     COFFER__DUE_IGNORED /* whatever it says */
 } coffer__due_kind;
 
@@ -52,6 +53,7 @@ struct coffer_conn {
     coffer__buf username, password; /* to log in with; wiped when that is over */
     unsigned greetings_due; /* replies of the handshake still to come */
     bool fallback; /* the server does not know HELLO */
+    bool leaving; /* to be closed when nothing is due any more */
     char message[400];
 };
 

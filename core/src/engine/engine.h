@@ -26,6 +26,9 @@ typedef struct coffer__op_kind {
     void (*clear)(coffer_op *op); /* may be NULL */
 } coffer__op_kind;
 
+/* The operation of what the client does for itself: named "refresh", in no histogram and no count. */
+#define COFFER__OPERATION_CHORE COFFER_OPERATION_COUNT
+
 enum { COFFER__OP_FEW = 2 }; /* calls that need no memory of their own */
 
 typedef enum coffer__parked { COFFER__PARKED_NO, COFFER__PARKED_SLEEP, COFFER__PARKED_WAIT, COFFER__PARKED_LOAD } coffer__parked;
@@ -100,6 +103,11 @@ void coffer__op_finish_call(coffer_op *op, const coffer_call *call);
 __attribute__((format(printf, 2, 3)))
 #endif
 void coffer__op_say(coffer_op *op, const char *format, ...);
+
+/* op_calls.c, for op.c. The deadline has passed: what is in flight is given up (a tombstone stays in its conn), what was not sent never will be. */
+void coffer__op_give_up_calls(coffer_op *op);
+/* Some calls have not ended: true, and what the driver has to do about them. */
+bool coffer__op_await_calls(coffer_op *op, coffer_action *action, coffer_want *want);
 
 static inline void coffer__op_count(coffer_op *op, coffer__counter counter, uint64_t add) {
     coffer__count(op->ns->observer, counter, add);

@@ -72,7 +72,7 @@ bool coffer__handshake_begin(coffer_conn *conn) {
 static void ignore_what_is_due(coffer_conn *conn) {
     for (size_t i = 0; i < conn->due_count; i++) {
         coffer__due *due = &conn->due[(conn->due_first + i) & (conn->due_cap - 1)];
-        if (due->kind != COFFER__DUE_CALL) {
+        if (due->kind != COFFER__DUE_CALL && due->kind != COFFER__DUE_ASKING) {
             due->kind = COFFER__DUE_IGNORED;
         }
     }

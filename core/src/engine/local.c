@@ -182,13 +182,15 @@ static coffer_status local_add(coffer__local *run) {
 COFFER__SCRIPT_MAP(SCRIPT_NAMES)
 #undef SCRIPT_NAMES
 
-const coffer__command coffer__command_get = {"GET", false, NULL, NULL, local_get};
-const coffer__command coffer__command_mget = {"MGET", false, NULL, NULL, local_mget};
-const coffer__command coffer__command_set = {"SET", true, NULL, NULL, local_set};
-const coffer__command coffer__command_unlink = {"UNLINK", true, NULL, NULL, local_unlink};
-const coffer__command coffer__command_pttl = {"PTTL", false, NULL, NULL, local_pttl};
-const coffer__command coffer__command_pexpire = {"PEXPIRE", true, NULL, NULL, local_pexpire};
-const coffer__command coffer__command_persist = {"PERSIST", true, NULL, NULL, local_persist};
-const coffer__command coffer__command_ping = {"PING", false, NULL, NULL, local_ping};
-const coffer__command coffer__command_store_if = {"script store_if", true, sha1_of_store_if, text_of_store_if, local_store_if};
-const coffer__command coffer__command_add = {"script add", true, sha1_of_add, text_of_add, local_add};
+/* name, writes, script's SHA1 and text, has_key, local */
+const coffer__command coffer__command_get = {"GET", false, NULL, NULL, true, local_get};
+const coffer__command coffer__command_mget = {"MGET", false, NULL, NULL, true, local_mget};
+const coffer__command coffer__command_set = {"SET", true, NULL, NULL, true, local_set};
+const coffer__command coffer__command_unlink = {"UNLINK", true, NULL, NULL, true, local_unlink};
+const coffer__command coffer__command_pttl = {"PTTL", false, NULL, NULL, true, local_pttl};
+const coffer__command coffer__command_pexpire = {"PEXPIRE", true, NULL, NULL, true, local_pexpire};
+const coffer__command coffer__command_persist = {"PERSIST", true, NULL, NULL, true, local_persist};
+const coffer__command coffer__command_ping = {"PING", false, NULL, NULL, false, local_ping};
+const coffer__command coffer__command_cluster = {"CLUSTER", false, NULL, NULL, false, NULL};
+const coffer__command coffer__command_store_if = {"script store_if", true, sha1_of_store_if, text_of_store_if, true, local_store_if};
+const coffer__command coffer__command_add = {"script add", true, sha1_of_add, text_of_add, true, local_add};

@@ -6,6 +6,7 @@
 #include "flight.h"
 #include "outage.h"
 #include "policy/key.h"
+#include "route.h"
 #include "waiter.h"
 
 #include <stdarg.h>
@@ -249,17 +250,28 @@ void coffer__op_say(coffer_op *op, const char *format, ...) {
     va_end(arguments);
 }
 
+static const char *name_of(const coffer_op *op) {
+    return op->kind->operation == COFFER__OPERATION_CHORE ? "refresh" : coffer_operation_name(op->kind->operation);
+}
+
+static void count_end(coffer_op *op, coffer_status status) {
+    if (op->kind->operation != COFFER__OPERATION_CHORE) {
+        coffer__count_operation(op->ns->observer, op->kind->operation);
+        coffer__op_count(op, COFFER__COUNT_errors, status < 0);
+    }
+}
+
 void coffer__op_finish(coffer_op *op, coffer_status status) {
-    status = coffer__outage_outcome(op, status);
+    bool is_chore = op->kind->operation == COFFER__OPERATION_CHORE;
+    status = is_chore ? status : coffer__outage_outcome(op, status);
     op->done = true;
     op->status = status;
     op->step_name = "done";
-    coffer__count_operation(op->ns->observer, op->kind->operation);
+    count_end(op, status);
     if (status < 0) {
-        coffer__op_count(op, COFFER__COUNT_errors, 1);
         op->integer = 0;
         if (op->error == NULL) {
-            coffer__op_say(op, "%s: %s", coffer_operation_name(op->kind->operation), coffer_status_text(status));
+            coffer__op_say(op, "%s: %s", name_of(op), coffer_status_text(status));
         }
     }
 }
@@ -286,20 +298,26 @@ static const char *advice(coffer_status status) {
         return ". The options 'max_value' and 'max_reply' set what is allowed";
     case COFFER_MOVED:
     case COFFER_ASK:
-        return ". The server is part of a cluster, which this version does not support";
+        return ". The server is part of a cluster: name its nodes in a URL with redis+cluster://";
     default:
         return "";
     }
 }
 
-static void say_where(coffer_op *op, char *out, size_t cap) {
-    coffer__topology *topology = op->ns->client->topology;
-    if (topology == NULL) {
-        snprintf(out, cap, "in this process");
-        return;
+/* More than advice: what was tried. */
+static const char *advice_for(const coffer_call *call) {
+    bool redirect = call->status == COFFER_MOVED || call->status == COFFER_ASK;
+    if (call->endpoint == NULL) {
+        return ""; /* what was said of the way to it holds some */
     }
-    const coffer_endpoint *at = coffer__topology_endpoint(topology, op->wire_key, NULL);
-    if (at->path.len > 0) {
+    return call->routed && redirect ? ". The nodes of the cluster send this key round in a circle" : advice(call->status);
+}
+
+static void say_where(const coffer_op *op, const coffer_call *call, char *out, size_t cap) {
+    const coffer_endpoint *at = call->endpoint;
+    if (at == NULL) {
+        snprintf(out, cap, op->ns->client->topology == NULL ? "in this process" : "no server");
+    } else if (at->path.len > 0) {
         snprintf(out, cap, "%.*s", (int)at->path.len, at->path.data);
     } else {
         snprintf(out, cap, "%.*s:%u", (int)at->host.len, at->host.data, (unsigned)at->port);
@@ -308,67 +326,15 @@ static void say_where(coffer_op *op, char *out, size_t cap) {
 
 void coffer__op_finish_call(coffer_op *op, const coffer_call *call) {
     char where[200];
-    say_where(op, where, sizeof where);
+    say_where(op, call, where, sizeof where);
     const char *meaning = coffer_status_text(call->status);
     bool more = call->detail != NULL && call->detail[0] != '\0' && strcmp(call->detail, meaning) != 0;
-    coffer__op_say(op, "%s (%s on %s) failed: %s%s%s%s", coffer_operation_name(op->kind->operation), call->command->name, where, meaning,
-                   more ? ": " : "", more ? call->detail : "", advice(call->status));
+    coffer__op_say(op, "%s (%s on %s) failed: %s%s%s%s", name_of(op), call->command->name, where, meaning, more ? ": " : "", more ? call->detail : "",
+                   advice_for(call));
     coffer__op_finish(op, call->status);
 }
 
 /* ---- for drivers ---------------------------------------------------------------------------------------------- */
-
-/* The deadline has passed: what is in flight is given up (a tombstone stays in its conn), what was not sent never will be. */
-static void give_up_calls(coffer_op *op) {
-    for (size_t i = op->next_due; i < op->call_count; i++) {
-        coffer_call *call = &op->calls[i];
-        if (coffer__call_is(call, COFFER__CALL_SENT)) {
-            coffer__conn_forget(call->conn, call);
-            coffer__call_end(call, call->command->writes ? COFFER_MAYBE_APPLIED : COFFER_TIMEOUT, coffer_status_text(COFFER_TIMEOUT));
-        } else if (coffer__call_is(call, COFFER__CALL_OPEN)) {
-            coffer__call_end(call, COFFER_TIMEOUT, NULL);
-        }
-    }
-}
-
-static void run_local(coffer_op *op, coffer_call *call) {
-    bool script = call->command->script_sha1 != NULL;
-    coffer__local run = {
-        .store = op->ns->client->store,
-        .arguments = script ? call->arguments + 2 : call->arguments,
-        .count = script ? call->argument_count - 2 : call->argument_count,
-        .now_ms = op->now_ms,
-        .reply = &call->reply,
-    };
-    coffer_status status = call->command->local(&run);
-    if (status == COFFER_OK && call->reply.nodes[0].type == COFFER__REPLY_ERROR) {
-        status = coffer__word_status(coffer__reply_text(&call->reply, 0));
-    }
-    coffer__call_end(call, status, NULL);
-}
-
-/* The next call that is not sent, or NULL. Those of a store in the process are carried out on the way. */
-static coffer_call *next_open(coffer_op *op) {
-    while (op->next_open < op->call_count) {
-        coffer_call *call = &op->calls[op->next_open++];
-        if (!coffer__call_is(call, COFFER__CALL_OPEN)) {
-            continue;
-        }
-        if (op->ns->client->store == NULL) {
-            return call;
-        }
-        run_local(op, call);
-    }
-    return NULL;
-}
-
-static bool is_reply_due(coffer_op *op) {
-    while (op->next_due < op->call_count && coffer__call_is(&op->calls[op->next_due], COFFER__CALL_DONE)) {
-        coffer__outage_record(op, &op->calls[op->next_due]);
-        op->next_due++;
-    }
-    return op->next_due < op->call_count;
-}
 
 /* True where the op has to stay parked. */
 static bool stay_parked(coffer_op *op, coffer_action *action, coffer_want *want) {
@@ -395,13 +361,15 @@ static bool stay_parked(coffer_op *op, coffer_action *action, coffer_want *want)
 static void start(coffer_op *op) {
     op->started = true;
     op->deadline_ms = op->now_ms > UINT64_MAX - op->timeout_ms ? UINT64_MAX : op->now_ms + op->timeout_ms;
-    coffer__outage_begin(op);
+    if (op->kind->operation != COFFER__OPERATION_CHORE) {
+        coffer__outage_begin(op);
+    }
 }
 
 static void heed_deadline(coffer_op *op) {
     op->late = op->now_ms >= op->deadline_ms && op->parked != COFFER__PARKED_LOAD; /* a loader's time is its own */
     if (op->late) {
-        give_up_calls(op);
+        coffer__op_give_up_calls(op);
     }
 }
 
@@ -412,19 +380,10 @@ coffer_want coffer_op_next(coffer_op *op, uint64_t now_ms, coffer_action *action
     }
     while (!op->done) {
         heed_deadline(op);
-        coffer_call *call = next_open(op);
-        if (call != NULL) {
-            action->call = call;
-            action->endpoint = coffer__topology_endpoint(op->ns->client->topology, op->wire_key, NULL);
-            if (!coffer__outage_admit(op, call, action->endpoint)) {
-                continue;
-            }
-            return COFFER_WANT_CALL;
-        }
-        if (is_reply_due(op)) {
-            return COFFER_WANT_REPLY;
-        }
         coffer_want want = COFFER_WANT_DONE;
+        if (coffer__op_await_calls(op, action, &want)) {
+            return want;
+        }
         if (stay_parked(op, action, &want)) {
             return want;
         }
@@ -504,13 +463,15 @@ size_t coffer_op_describe(const coffer_op *op, char *out, size_t cap) {
     static const char *const waits[] = {"reply", "time", "other load", "loader"};
     char shown[COFFER__SHOWN_CAP];
     const char *waiting = op->done ? "nothing" : waits[op->parked];
-    int len = snprintf(out, cap, "%s %s:%s step=%s waiting=%s", coffer_operation_name(op->kind->operation), op->ns->options->name,
-                       coffer__show(op->key, shown), op->step_name, waiting);
+    int len =
+        snprintf(out, cap, "%s %s:%s step=%s waiting=%s", name_of(op), op->ns->options->name, coffer__show(op->key, shown), op->step_name, waiting);
     return len < 0 ? 0 : (size_t)len;
 }
 
 void coffer_metrics_record(coffer_namespace *ns, coffer_operation operation, uint64_t elapsed_us) {
-    coffer__record_latency(ns->observer, operation, elapsed_us);
+    if (operation < COFFER_OPERATION_COUNT) { /* a chore is not counted */
+        coffer__record_latency(ns->observer, operation, elapsed_us);
+    }
 }
 
 coffer_status coffer_metrics_read(coffer_namespace *ns, coffer_metrics *metrics) {

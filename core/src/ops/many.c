@@ -1,7 +1,7 @@
 /* get_many, delete_many, set_many: one op, many keys, everything pipelined.
  *
- * Reads and deletes name up to 512 keys a command (reliability: a reply stays within its budget); writes are a command each, 512 at a time, so that
- * what is composed at once stays bounded. */
+ * Reads and deletes name up to 512 keys a command (reliability: a reply stays within its budget), or one where keys live on several servers: each
+ * command then goes its own way, all of them at once. Writes are a command each, 512 at a time, so that what is composed at once stays bounded. */
 #include "entry.h"
 
 #include "base/alloc.h"
@@ -148,15 +148,15 @@ static void overtake_all(coffer_op *op) {
     }
 }
 
-/* One call for every 512 keys. False: the op is finished. */
-static bool call_on_all_keys(coffer_op *op, const coffer__command *command) {
+/* One call for every so many keys. False: the op is finished. */
+static bool call_on_all_keys(coffer_op *op, const coffer__command *command, size_t keys_a_command) {
     many_state *state = state_of(op);
-    if (!coffer__op_begin_calls(op, (state->count + KEYS_A_COMMAND - 1) / KEYS_A_COMMAND)) {
+    if (!coffer__op_begin_calls(op, (state->count + keys_a_command - 1) / keys_a_command)) {
         return false;
     }
     for (size_t i = 0; i < state->count;) {
         coffer_call *call = coffer__op_call(op, command);
-        size_t key_count = state->count - i < KEYS_A_COMMAND ? state->count - i : KEYS_A_COMMAND;
+        size_t key_count = state->count - i < keys_a_command ? state->count - i : keys_a_command;
         if (!coffer__call_arguments(call, state->wire_keys + i, key_count)) {
             return no_memory(op);
         }
@@ -221,6 +221,32 @@ static void got_many(coffer_op *op) {
     coffer__op_finish(op, COFFER_OK);
 }
 
+/* A reply for each key. What could not be asked for fails its own item, and the whole; the others have their values all the same. */
+static void got_each(coffer_op *op) {
+    const coffer_call *failed = NULL;
+    for (size_t i = 0; i < op->call_count; i++) {
+        const coffer_call *call = &op->calls[i];
+        if (call->status < 0 && coffer_status_is_outage(call->status)) {
+            op->item_statuses[i] = call->status;
+            failed = failed == NULL ? call : failed;
+        } else if (!coffer__reply_is_stored(op, call) || !read_item(op, i, &call->reply, 0)) {
+            return;
+        }
+    }
+    if (failed == NULL) {
+        coffer__op_finish(op, COFFER_OK);
+    } else {
+        coffer__op_finish_call(op, failed);
+    }
+}
+
+static void call_for_values(coffer_op *op) {
+    bool routed = coffer__client_is_routed(op->ns->client);
+    if (call_on_all_keys(op, routed ? &coffer__command_get : &coffer__command_mget, routed ? 1 : KEYS_A_COMMAND)) {
+        coffer__op_then(op, "get", routed ? got_each : got_many);
+    }
+}
+
 static void finish_all_missed(coffer_op *op) {
     for (size_t i = 0; i < op->item_count; i++) {
         op->item_statuses[i] = COFFER_MISS;
@@ -240,8 +266,8 @@ static void begin_get_many(coffer_op *op) {
     state->scratches = (coffer__buf *)coffer__alloc_zero(state->count * sizeof *state->scratches);
     if (state->scratches == NULL) {
         no_memory(op);
-    } else if (call_on_all_keys(op, &coffer__command_mget)) {
-        coffer__op_then(op, "get", got_many);
+    } else {
+        call_for_values(op);
     }
 }
 
@@ -278,7 +304,7 @@ static void begin_delete_many(coffer_op *op) {
     overtake_all(op);
     if (state_of(op)->count == 0 || coffer__is_bypassed(op)) {
         coffer__op_finish(op, COFFER_OK);
-    } else if (call_on_all_keys(op, &coffer__command_unlink)) {
+    } else if (call_on_all_keys(op, &coffer__command_unlink, coffer__client_is_routed(op->ns->client) ? 1 : KEYS_A_COMMAND)) {
         coffer__op_then(op, "delete", deleted_many);
     }
 }

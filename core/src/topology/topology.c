@@ -3,6 +3,9 @@
 #include "base/alloc.h"
 #include "base/random.h"
 
+#include <stdio.h>
+#include <string.h>
+
 enum { APART_MS = 250, EVERY_MS = 27000, EVERY_JITTER_MS = 6000, DOUBLINGS_MOST = 3, TIMEOUTS_IN_A_ROW = 2, ASKED_MOST = 16 };
 
 static uint64_t jitter(uint64_t most_ms) {
@@ -104,7 +107,7 @@ bool coffer__topology_is_due(const coffer__topology *topology, uint64_t now_ms) 
 
 /* Under the lock: due by then at the latest, but not sooner after the last one than is allowed. */
 static void make_due(coffer__topology *topology, uint64_t now_ms, uint64_t in_ms) {
-    uint64_t soonest_ms = topology->asking || topology->ended_ms > 0 ? topology->ended_ms + APART_MS + jitter(APART_MS / 2) : 0;
+    uint64_t soonest_ms = topology->ended_ms > 0 ? topology->ended_ms + APART_MS + jitter(APART_MS / 2) : 0;
     uint64_t due_ms = now_ms + in_ms < soonest_ms ? soonest_ms : now_ms + in_ms;
     if (due_ms < coffer__topology_due_ms(topology)) {
         atomic_store_explicit(&topology->due_ms, due_ms, memory_order_relaxed);
@@ -132,15 +135,39 @@ bool coffer__topology_begin(coffer__topology *topology, uint64_t now_ms, coffer_
     return begun;
 }
 
-void coffer__topology_end(coffer__topology *topology, bool learnt, uint64_t now_ms) {
+coffer_status coffer__topology_failure(coffer__topology *topology, uint64_t now_ms, char why[COFFER__TOPOLOGY_WHY_CAP]) {
+    why[0] = '\0';
     coffer__lock_take(topology->lock);
-    topology->asking = false;
-    topology->ended_ms = now_ms > 0 ? now_ms : 1;
-    topology->failures = learnt ? 0 : topology->failures + 1;
-    unsigned doublings = topology->failures < DOUBLINGS_MOST ? topology->failures : DOUBLINGS_MOST;
+    bool hopeful = topology->asking || coffer__topology_is_due(topology, now_ms);
+    coffer_status status = hopeful ? COFFER_OK : topology->status;
+    if (status != COFFER_OK) {
+        memcpy(why, topology->why, sizeof topology->why);
+    }
+    coffer__lock_drop(topology->lock);
+    return status;
+}
+
+/* How long until the next, where nothing is doubted: half a minute, or longer each time that nothing is learnt. */
+static uint64_t next_in_ms(coffer__topology *topology, coffer_status status) {
+    if (status == COFFER_OK) {
+        topology->failures = 0;
+        return EVERY_MS + jitter(EVERY_JITTER_MS);
+    }
+    topology->failures++;
+    return jitter((uint64_t)APART_MS << (topology->failures < DOUBLINGS_MOST ? topology->failures : DOUBLINGS_MOST));
+}
+
+void coffer__topology_end(coffer__topology *topology, coffer_status status, const char *why, uint64_t now_ms) {
+    coffer__lock_take(topology->lock);
     bool doubted = coffer__topology_due_ms(topology) != UINT64_MAX; /* while it was under way */
-    atomic_store_explicit(&topology->due_ms, UINT64_MAX, memory_order_relaxed);
-    make_due(topology, now_ms, learnt ? EVERY_MS + jitter(EVERY_JITTER_MS) : jitter((uint64_t)APART_MS << doublings));
+    topology->asking = false;
+    atomic_store_explicit(&topology->due_ms, status == COFFER_AGAIN ? now_ms : UINT64_MAX, memory_order_relaxed);
+    if (status != COFFER_AGAIN) {
+        topology->ended_ms = now_ms > 0 ? now_ms : 1;
+        topology->status = status;
+        snprintf(topology->why, sizeof topology->why, "%s", why);
+        make_due(topology, now_ms, next_in_ms(topology, status));
+    }
     if (doubted) {
         make_due(topology, now_ms, 0);
     }
@@ -162,7 +189,7 @@ static size_t count_candidates(coffer__topology *topology) {
     return count;
 }
 
-/* The hint first, then the candidates, beginning with another one after a refresh that failed. */
+/* The hint first, then the candidates, beginning behind the one that was asked last: it may be the one that says nothing. */
 static const coffer_endpoint *choose(coffer__topology *topology, coffer__refresh *refresh) {
     const coffer_endpoint *hint = refresh->begun ? NULL : atomic_exchange_explicit(&topology->hint, NULL, memory_order_relaxed);
     refresh->begun = true;
@@ -173,7 +200,8 @@ static const coffer_endpoint *choose(coffer__topology *topology, coffer__refresh
     if (refresh->tried >= (count < ASKED_MOST ? count : ASKED_MOST)) {
         return NULL;
     }
-    return topology->kind->candidate(topology, (refresh->tried++ + topology->failures) % count);
+    refresh->tried++;
+    return topology->kind->candidate(topology, atomic_fetch_add_explicit(&topology->next_candidate, 1, memory_order_relaxed) % count);
 }
 
 const coffer_endpoint *coffer__topology_ask(coffer__topology *topology, coffer__refresh *refresh) {

@@ -63,8 +63,13 @@ const coffer_slice *coffer__topology_question(const coffer__topology *topology, 
 /* The answer of whom was asked last. OK: something was learnt. SERVER: it was of no use. NO_MEMORY. */
 coffer_status coffer__topology_learn(coffer__topology *topology, const coffer__refresh *refresh, const coffer__reply *reply);
 
-/* Once for each begin, in whatever way it ended. */
-void coffer__topology_end(coffer__topology *topology, bool learnt, uint64_t now_ms);
+/* Once for each begin, in whatever way it ended: OK where something was learnt, AGAIN where it was given up and somebody else should go on at once, else
+ * why not, in words too (cut where they are long). */
+void coffer__topology_end(coffer__topology *topology, coffer_status status, const char *why, uint64_t now_ms);
+
+/* OK; or, where the last refresh has failed and the next is not due yet, why. */
+enum { COFFER__TOPOLOGY_WHY_CAP = 256 };
+coffer_status coffer__topology_failure(coffer__topology *topology, uint64_t now_ms, char why[COFFER__TOPOLOGY_WHY_CAP]);
 
 /* All 0 for kinds without slots. */
 void coffer__topology_counts(coffer__topology *topology, coffer__slot_counts *counts);

@@ -23,12 +23,14 @@ struct coffer__topology {
     size_t seed_count;
     coffer__slot_map *map; /* of a cluster */
     _Atomic(const coffer_endpoint *) hint; /* whom to ask first: a node that has just been named as an owner; may be NULL */
-    _Atomic size_t turn; /* so that questions without a key go round */
+    _Atomic size_t turn, next_candidate; /* so that commands without a key go round, and refreshes */
     coffer__lock *lock; /* of what follows, and for those who write `due_ms` */
     _Atomic uint64_t due_ms;
     bool asking;
     uint64_t ended_ms;
     unsigned failures; /* refreshes in a row that learnt nothing */
+    coffer_status status; /* of the last refresh, and in words */
+    char why[COFFER__TOPOLOGY_WHY_CAP];
 };
 
 extern const coffer__topology_kind coffer__standalone;

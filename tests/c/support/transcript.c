@@ -2,7 +2,7 @@
 
 #include "base/buf.h"
 #include "cmocka_all.h"
-#include "scripts_embedded.h"
+#include "support/transcript_ops.h"
 #include "support/transcript_words.h"
 #include <coffer/coffer.h>
 
@@ -14,6 +14,7 @@ typedef struct named_conn {
     char name[16];
     coffer_conn *conn;
     coffer__buf seen; /* what the server has received and not been told of yet */
+    bool down; /* it refuses connections */
 } named_conn;
 
 typedef struct named_op {
@@ -88,23 +89,50 @@ static named_op *op_named(player *p, const char *name) {
 
 static void greet(player *p, named_conn *c);
 
-static named_conn *conn_named(player *p, const char *name) {
+static void connect_conn(player *p, named_conn *c) {
+    coffer_endpoint endpoint = {.port = 6379};
+    assert_int_equal(coffer_conn_new(&c->conn, p->client, &endpoint, p->now_ms), COFFER_OK);
+    if (!p->greet_by_hand) {
+        greet(p, c);
+    }
+}
+
+/* The conn of that name, or a place for it. */
+static named_conn *conn_place(player *p, const char *name) {
     for (size_t i = 0; i < MOST_NAMED; i++) {
         named_conn *c = &p->conns[i];
-        if (strcmp(c->name, name) == 0) {
-            return c;
-        }
         if (c->name[0] == '\0') {
-            coffer_endpoint endpoint = {.port = 6379};
             snprintf(c->name, sizeof c->name, "%s", name);
-            assert_int_equal(coffer_conn_new(&c->conn, p->client, &endpoint, p->now_ms), COFFER_OK);
-            if (!p->greet_by_hand) {
-                greet(p, c);
-            }
+        }
+        if (strcmp(c->name, name) == 0) {
             return c;
         }
     }
     wrong(p, "too many conns");
+}
+
+static named_conn *conn_named(player *p, const char *name) {
+    named_conn *c = conn_place(p, name);
+    if (c->conn == NULL) {
+        connect_conn(p, c);
+    }
+    return c;
+}
+
+/* For a call to this server of a cluster: NULL where it refuses connections. */
+static named_conn *conn_to(player *p, const coffer_endpoint *endpoint) {
+    char name[16];
+    snprintf(name, sizeof name, "%.*s", (int)endpoint->host.len, endpoint->host.data);
+    named_conn *c = conn_place(p, name);
+    if (c->down) {
+        return NULL;
+    }
+    if (c->conn != NULL && coffer_conn_status(c->conn) != COFFER_OK) {
+        coffer_conn_free(c->conn);
+        c->conn = NULL;
+        coffer__buf_clear(&c->seen);
+    }
+    return conn_named(p, name);
 }
 
 static coffer__buf *captured_named(player *p, const char *name) {
@@ -197,15 +225,31 @@ static coffer_want run(player *p, named_op *one) {
         if (want != COFFER_WANT_CALL) {
             return want;
         }
-        named_conn *c = conn_named(p, p->in_use);
-        coffer_status status = coffer_call_send(action.call, c->conn);
+        bool scripted = coffer_slice_equal(action.endpoint->host, COFFER_SLICE("scripted"));
+        named_conn *c = scripted ? conn_named(p, p->in_use) : conn_to(p, action.endpoint);
+        coffer_status status = c == NULL ? COFFER_CONNECT : coffer_call_send(action.call, c->conn);
         if (status != COFFER_OK) {
-            coffer_call_fail(action.call, status, "the scripted conn has failed");
+            coffer_call_fail(action.call, status, c == NULL ? "the scripted server is down" : "the scripted conn has failed");
         }
     }
 }
 
+static named_op *op_place(player *p, const char *name);
+
+/* What the client has to do for itself. */
+static void run_chores(player *p) {
+    named_op *one = p->client == NULL ? NULL : op_place(p, "refresh");
+    if (one != NULL && one->op != NULL && run(p, one) == COFFER_WANT_DONE) {
+        coffer_op_free(one->op);
+        one->op = NULL;
+    }
+    if (one != NULL && one->op == NULL && (one->op = coffer_client_chores(p->client, p->now_ms)) != NULL) {
+        run_chores(p);
+    }
+}
+
 static void run_all(player *p) {
+    run_chores(p);
     for (size_t i = 0; i < MOST_NAMED; i++) {
         if (p->ops[i].op != NULL) {
             run(p, &p->ops[i]);
@@ -237,88 +281,52 @@ static void open_client(player *p) {
 }
 
 static coffer_status make_op(player *p, named_op *one, const char *what, coffer_slice key) {
-    coffer_slice value = coffer_slice_text(one->value);
-    coffer_read_options read = COFFER_READ_OPTIONS_INIT;
-    coffer_write_options write = COFFER_WRITE_OPTIONS_INIT;
-    read.timeout_ms = write.timeout_ms = number_option(p, "timeout_ms", 0);
-    read.accept_stale = number_option(p, "stale", 0) != 0;
-    write.ttl_ms = number_option(p, "ttl_ms", 0);
-    write.format = (uint8_t)number_option(p, "format", 0);
-    int64_t delta = (int64_t)number_option(p, "delta", 1);
-    const coffer_slice keys[3] = {key, COFFER_SLICE("second"), COFFER_SLICE("third")};
-    for (size_t i = 0; i < 3; i++) {
-        one->items[i] = (coffer_item){keys[i], value, write.format};
+    transcript_op given = {.key = key, .value = coffer_slice_text(one->value), .items = one->items, .delta = (int64_t)number_option(p, "delta", 1)};
+    given.read = (coffer_read_options)COFFER_READ_OPTIONS_INIT;
+    given.write = (coffer_write_options)COFFER_WRITE_OPTIONS_INIT;
+    given.read.timeout_ms = given.write.timeout_ms = number_option(p, "timeout_ms", 0);
+    given.read.accept_stale = number_option(p, "stale", 0) != 0;
+    given.write.ttl_ms = number_option(p, "ttl_ms", 0);
+    given.write.format = (uint8_t)number_option(p, "format", 0);
+    given.id = number_option(p, "id", 0);
+    coffer_status status = transcript_make_op(&one->op, p->ns, what, &given);
+    if (status == COFFER_MISS) {
+        wrong(p, "there is no operation called %s", what);
     }
-    const struct {
-        const char *name;
-        coffer_status status;
-    } made[] = {
-#define MAKE(word, expression) {word, strcmp(what, word) == 0 ? (expression) : COFFER_MISS}
-        MAKE("get", coffer_op_get(&one->op, p->ns, key, &read)),
-        MAKE("set", coffer_op_set(&one->op, p->ns, key, value, &write)),
-        MAKE("add", coffer_op_add(&one->op, p->ns, key, value, &write)),
-        MAKE("replace", coffer_op_replace(&one->op, p->ns, key, value, &write)),
-        MAKE("compare_and_set", coffer_op_compare_and_set(&one->op, p->ns, key, number_option(p, "id", 0), value, &write)),
-        MAKE("delete", coffer_op_delete(&one->op, p->ns, key, &read)),
-        MAKE("exists", coffer_op_exists(&one->op, p->ns, key, &read)),
-        MAKE("ttl", coffer_op_ttl(&one->op, p->ns, key, &read)),
-        MAKE("expire", coffer_op_expire(&one->op, p->ns, key, number_option(p, "ttl_ms", 0), &read)),
-        MAKE("increment", coffer_op_increment(&one->op, p->ns, key, delta, &write)),
-        MAKE("counter", coffer_op_counter(&one->op, p->ns, key, &read)),
-        MAKE("get_many", coffer_op_get_many(&one->op, p->ns, keys, 3, &read)),
-        MAKE("set_many", coffer_op_set_many(&one->op, p->ns, one->items, 3, &write)),
-        MAKE("delete_many", coffer_op_delete_many(&one->op, p->ns, keys, 3, &read)),
-        MAKE("get_or_load", coffer_op_get_or_load(&one->op, p->ns, key, &read)),
-        MAKE("ping", coffer_op_ping(&one->op, p->ns, &read)),
-#undef MAKE
-    };
-    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
-        if (strcmp(made[i].name, what) == 0) {
-            return made[i].status;
+    return status;
+}
+
+/* The op of that name, or a place for one. */
+static named_op *op_place(player *p, const char *name) {
+    named_op *free_place = NULL;
+    for (size_t i = 0; i < MOST_NAMED; i++) {
+        if (strcmp(p->ops[i].name, name) == 0) {
+            return &p->ops[i];
         }
+        free_place = free_place == NULL && p->ops[i].op == NULL ? &p->ops[i] : free_place;
     }
-    wrong(p, "there is no operation called %s", what);
+    assert_non_null(free_place);
+    snprintf(free_place->name, sizeof free_place->name, "%s", name);
+    return free_place;
 }
 
 static void begin_op(player *p) {
     open_client(p);
+    run_chores(p);
     const word *name = option(p, "as");
-    char wanted[16];
-    snprintf(wanted, sizeof wanted, "%.15s", name == NULL ? "op" : name->text);
-    size_t i = 0;
-    while (i < MOST_NAMED && p->ops[i].op != NULL && strcmp(p->ops[i].name, wanted) != 0) {
-        i++;
-    }
-    assert_true(i < MOST_NAMED);
-    named_op *one = &p->ops[i];
+    named_op *one = op_place(p, name == NULL ? "op" : name->text);
     coffer_op_free(one->op);
     one->op = NULL;
-    memcpy(one->name, wanted, sizeof wanted);
     const word *value = option(p, "value");
     snprintf(one->value, sizeof one->value, "%s", value == NULL ? "" : value->text);
     const word *given = option(p, "key");
-    word key = {.len = 0};
-    if (given != NULL) {
-        key = *given;
-    }
-    char what[32];
-    snprintf(what, sizeof what, "%.31s", p->words[1].text);
-    assert_int_equal(make_op(p, one, what, coffer_slice_of(key.text, key.len)), COFFER_OK);
+    const word key = given == NULL ? (word){.len = 0} : *given; /* a copy: looking up other options overwrites it */
+    assert_int_equal(make_op(p, one, p->words[1].text, coffer_slice_of(key.text, key.len)), COFFER_OK);
     coffer_waiter *waiter;
     assert_int_equal(coffer_waiter_new(&waiter, one), COFFER_OK);
     coffer_op_set_waiter(one->op, waiter);
     coffer_waiter_free(waiter);
-    run(p, one);
-}
-
-static const char *script_part(const char *name, bool sha) {
-#define PART(script, script_sha, script_text)                                                                                                        \
-    if (strcmp(name, #script) == 0) {                                                                                                                \
-        return sha ? (script_sha) : (script_text);                                                                                                   \
-    }
-    COFFER__SCRIPT_MAP(PART)
-#undef PART
-    return "?";
+    run_all(p);
 }
 
 static void expect_argument(player *p, const word *expected, const word *got) {
@@ -328,7 +336,7 @@ static void expect_argument(player *p, const word *expected, const word *got) {
         snprintf(inner, sizeof inner, "%.*s", (int)(expected->len - 2 < 63 ? expected->len - 2 : 63), text + 1);
         if (strncmp(inner, "sha:", 4) == 0 || strncmp(inner, "text:", 5) == 0) {
             bool sha = inner[0] == 's';
-            text = script_part(inner + (sha ? 4 : 5), sha);
+            text = words_script_part(inner + (sha ? 4 : 5), sha);
         } else {
             coffer__buf *keep = captured_named(p, inner);
             coffer__buf_clear(keep);
@@ -357,18 +365,6 @@ static void expect_command(player *p) {
     }
 }
 
-static void append_text(coffer__buf *out, const char *text) {
-    assert_true(coffer__buf_append(out, text, strlen(text)));
-}
-
-static void append_bulk(coffer__buf *out, coffer_slice bytes) {
-    char header[32];
-    snprintf(header, sizeof header, "$%zu\r\n", bytes.len);
-    append_text(out, header);
-    assert_true(coffer__buf_append_slice(out, bytes));
-    append_text(out, "\r\n");
-}
-
 /* <e1> or <e1+9>: what was captured, as a bulk. */
 static void append_captured(player *p, coffer__buf *out, const word *w) {
     char name[64];
@@ -381,16 +377,8 @@ static void append_captured(player *p, coffer__buf *out, const word *w) {
     size_t flip = plus == NULL ? 0 : strtoul(plus + 1, NULL, 10);
     assert_true(flip < bytes->len);
     bytes->data[flip] = (char)(bytes->data[flip] ^ (plus != NULL));
-    append_bulk(out, coffer__buf_slice(bytes));
+    words_append_bulk(out, coffer__buf_slice(bytes));
     bytes->data[flip] = (char)(bytes->data[flip] ^ (plus != NULL));
-}
-
-static void append_hex(coffer__buf *out, const char *hex) {
-    for (; hex[0] != '\0' && hex[1] != '\0'; hex += 2) {
-        char byte[3] = {hex[0], hex[1], 0};
-        char value = (char)strtol(byte, NULL, 16);
-        assert_true(coffer__buf_append(out, &value, 1));
-    }
 }
 
 static void answer(player *p) {
@@ -398,18 +386,18 @@ static void answer(player *p) {
     for (size_t i = 2; i < p->word_count; i++) {
         const word *w = &p->words[i];
         if (w->quoted) {
-            append_bulk(&out, coffer_slice_of(w->text, w->len));
+            words_append_bulk(&out, coffer_slice_of(w->text, w->len));
         } else if (w->text[0] == '<') {
             append_captured(p, &out, w);
         } else if (strncmp(w->text, "hex:", 4) == 0) {
-            append_hex(&out, w->text + 4);
+            words_append_hex(&out, w->text + 4);
         } else {
-            append_text(&out, w->text);
+            words_append_text(&out, w->text);
             for (; w->text[0] == '-' && i + 1 < p->word_count; i++) { /* an error takes the rest of the line */
-                append_text(&out, " ");
-                append_text(&out, p->words[i + 1].text);
+                words_append_text(&out, " ");
+                words_append_text(&out, p->words[i + 1].text);
             }
-            append_text(&out, "\r\n");
+            words_append_text(&out, "\r\n");
         }
     }
     feed(p, conn_named(p, p->words[1].text), out.data, out.len);
@@ -536,6 +524,15 @@ static void greet_by_hand(player *p) {
     p->greet_by_hand = true;
 }
 
+static void turn_server(player *p) {
+    named_conn *c = conn_place(p, p->words[1].text);
+    c->down = word_is(p, 0, "down");
+    if (c->down && c->conn != NULL) {
+        drain(p, c);
+        coffer_conn_fail(c->conn, COFFER_CLOSED, "the scripted server went down");
+    }
+}
+
 static void use_conn(player *p) {
     snprintf(p->in_use, sizeof p->in_use, "%.15s", p->words[1].text);
 }
@@ -549,6 +546,7 @@ static void play_line(player *p) {
         {"~", pass_time},         {"wants", expect_want},  {"supply", answer_loader}, {"supply_absent", answer_loader},
         {"abort", answer_loader}, {"free", free_op},       {"break", break_conn},     {"=", expect_end},
         {"conn", expect_conn},    {"count", expect_count}, {"greet", greet_by_hand},  {"use", use_conn},
+        {"down", turn_server},    {"up", turn_server},
     };
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         if (word_is(p, 0, lines[i].word)) {

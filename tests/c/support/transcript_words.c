@@ -1,5 +1,8 @@
 #include "transcript_words.h"
 
+#include "cmocka_all.h"
+#include "scripts_embedded.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,4 +61,34 @@ const word *words_option(const word *words, size_t count, const char *name) {
         }
     }
     return NULL;
+}
+
+const char *words_script_part(const char *name, bool sha) {
+#define PART(script, script_sha, script_text)                                                                                                        \
+    if (strcmp(name, #script) == 0) {                                                                                                                \
+        return sha ? (script_sha) : (script_text);                                                                                                   \
+    }
+    COFFER__SCRIPT_MAP(PART)
+#undef PART
+    return "?";
+}
+
+void words_append_text(coffer__buf *out, const char *text) {
+    assert_true(coffer__buf_append(out, text, strlen(text)));
+}
+
+void words_append_bulk(coffer__buf *out, coffer_slice bytes) {
+    char header[32];
+    snprintf(header, sizeof header, "$%zu\r\n", bytes.len);
+    words_append_text(out, header);
+    assert_true(coffer__buf_append_slice(out, bytes));
+    words_append_text(out, "\r\n");
+}
+
+void words_append_hex(coffer__buf *out, const char *hex) {
+    for (; hex[0] != '\0' && hex[1] != '\0'; hex += 2) {
+        char byte[3] = {hex[0], hex[1], 0};
+        char value = (char)strtol(byte, NULL, 16);
+        assert_true(coffer__buf_append(out, &value, 1));
+    }
 }

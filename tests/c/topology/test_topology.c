@@ -30,7 +30,7 @@ static void refresh(coffer__topology *topology, uint64_t now_ms, const char *ans
     coffer__reply reply = reply_of(answer);
     assert_int_equal(coffer__topology_learn(topology, &asking, &reply), COFFER_OK);
     coffer__reply_free(&reply);
-    coffer__topology_end(topology, true, now_ms);
+    coffer__topology_end(topology, COFFER_OK, "", now_ms);
 }
 
 static void test_one_server_for_all_keys(void **state) {
@@ -77,7 +77,7 @@ static void test_a_redirect_is_learnt_or_not(void **state) {
     coffer__topology_doubt(topology, 1000);
     assert_true(coffer__topology_begin(topology, 2000, &asking));
     assert_ptr_equal(coffer__topology_ask(topology, &asking), d);
-    coffer__topology_end(topology, false, 2000);
+    coffer__topology_end(topology, COFFER_CONNECT, "refused", 2000);
     coffer__topology_free(topology);
 }
 
@@ -89,12 +89,12 @@ static void test_one_refresh_at_a_time_and_not_too_often(void **state) {
     assert_true(coffer__topology_begin(topology, 1, &asking));
     coffer__topology_doubt(topology, 2);
     assert_false(coffer__topology_begin(topology, 1000, &other));
-    coffer__topology_end(topology, true, 1000);
+    coffer__topology_end(topology, COFFER_OK, "", 1000);
     coffer__topology_doubt(topology, 1001);
     assert_false(coffer__topology_is_due(topology, 1249));
     assert_true(coffer__topology_is_due(topology, 1376));
     assert_true(coffer__topology_begin(topology, 1376, &other));
-    coffer__topology_end(topology, true, 1376);
+    coffer__topology_end(topology, COFFER_OK, "", 1376);
     assert_false(coffer__topology_is_due(topology, 1376 + 26999)); /* nothing doubted: every half a minute */
     assert_true(coffer__topology_is_due(topology, 1376 + 33000));
     coffer__topology_free(topology);
@@ -107,7 +107,7 @@ static void test_who_learns_nothing_asks_again_but_slower(void **state) {
     for (unsigned i = 0; i < 40; i++) {
         coffer__refresh asking;
         assert_true(coffer__topology_begin(topology, now_ms, &asking));
-        coffer__topology_end(topology, false, now_ms);
+        coffer__topology_end(topology, COFFER_CONNECT, "refused", now_ms);
         uint64_t due_ms = coffer__topology_due_ms(topology);
         assert_in_range(due_ms, now_ms + 250, now_ms + 2000);
         now_ms = due_ms;
@@ -124,10 +124,15 @@ static void test_every_seed_is_asked_and_then_none(void **state) {
     assert_is(coffer__topology_ask(topology, &asking), "y", 2);
     assert_is(coffer__topology_ask(topology, &asking), "::1", 3);
     assert_null(coffer__topology_ask(topology, &asking));
-    coffer__topology_end(topology, false, 1);
-    assert_true(coffer__topology_begin(topology, 5000, &asking)); /* the first may be the one that says nothing until the deadline */
+    coffer__topology_end(topology, COFFER_CONNECT, "refused", 1);
+    assert_true(coffer__topology_begin(topology, 5000, &asking));
+    assert_is(coffer__topology_ask(topology, &asking), "x", 1);
+    coffer__topology_end(topology, COFFER_TIMEOUT, "silent", 5000);
+    assert_true(coffer__topology_begin(topology, 9000, &asking)); /* not x again, which says nothing until the deadline */
     assert_is(coffer__topology_ask(topology, &asking), "y", 2);
-    coffer__topology_end(topology, false, 5000);
+    coffer__topology_end(topology, COFFER_AGAIN, "", 9000); /* given up: somebody else goes on */
+    assert_true(coffer__topology_begin(topology, 9000, &asking));
+    coffer__topology_end(topology, COFFER_CONNECT, "refused", 5000);
     coffer__topology_free(topology);
 }
 
@@ -145,6 +150,21 @@ static void test_two_time_outs_in_a_row_are_a_doubt(void **state) {
     coffer__topology_free(topology);
 }
 
+static void test_a_failure_is_told_until_the_next_attempt(void **state) {
+    (void)state;
+    coffer__topology *topology = open_topology("redis+cluster://seed:7009");
+    coffer__refresh asking;
+    char why[COFFER__TOPOLOGY_WHY_CAP];
+    assert_int_equal(coffer__topology_failure(topology, 1, why), COFFER_OK); /* nobody has asked yet */
+    assert_true(coffer__topology_begin(topology, 1, &asking));
+    assert_int_equal(coffer__topology_failure(topology, 1, why), COFFER_OK); /* somebody does */
+    coffer__topology_end(topology, COFFER_CONNECT, "refused", 10);
+    assert_int_equal(coffer__topology_failure(topology, 11, why), COFFER_CONNECT);
+    assert_string_equal(why, "refused");
+    assert_int_equal(coffer__topology_failure(topology, 5000, why), COFFER_OK); /* the next is due */
+    coffer__topology_free(topology);
+}
+
 static void test_a_forked_child_asks_for_itself(void **state) {
     (void)state;
     coffer__topology *topology = open_topology("redis+cluster://seed:7009");
@@ -152,7 +172,7 @@ static void test_a_forked_child_asks_for_itself(void **state) {
     assert_true(coffer__topology_begin(topology, 1, &asking));
     coffer__topology_after_fork(topology);
     assert_true(coffer__topology_begin(topology, 2, &asking));
-    coffer__topology_end(topology, false, 2);
+    coffer__topology_end(topology, COFFER_CONNECT, "refused", 2);
     coffer__topology_free(topology);
 }
 
@@ -182,6 +202,7 @@ int main(void) {
         cmocka_unit_test(test_who_learns_nothing_asks_again_but_slower),
         cmocka_unit_test(test_every_seed_is_asked_and_then_none),
         cmocka_unit_test(test_two_time_outs_in_a_row_are_a_doubt),
+        cmocka_unit_test(test_a_failure_is_told_until_the_next_attempt),
         cmocka_unit_test(test_a_forked_child_asks_for_itself),
         cmocka_unit_test(test_short_memory),
     };

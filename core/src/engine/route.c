@@ -1,0 +1,97 @@
+#include "route.h"
+
+#include "base/random.h"
+
+enum { PAUSE_FIRST_MS = 10, PAUSE_MOST_MS = 200, DOUBLINGS_MOST = 5, LOOK_AGAIN_MS = 5, TO_ITSELF_MS = 10 };
+
+coffer_slice coffer__call_key(const coffer_call *call) {
+    size_t at = call->command->script_sha1 != NULL ? 3 : 1;
+    return call->command->has_key && call->argument_count > at ? call->arguments[at] : coffer_slice_of(NULL, 0);
+}
+
+static uint64_t jitter(uint64_t most_ms) {
+    return 1 + coffer__random_u64() % most_ms;
+}
+
+/* Full jitter: anything up to a bound that doubles, so that those who failed together do not come back together. */
+static uint64_t pause_ms(unsigned tries) {
+    uint64_t most = (uint64_t)PAUSE_FIRST_MS << (tries < DOUBLINGS_MOST ? tries : DOUBLINGS_MOST);
+    return jitter(most < PAUSE_MOST_MS ? most : PAUSE_MOST_MS);
+}
+
+/* No server is known. Somebody asks for them, or will soon; or has in vain, and then the reason is this call's as well. */
+static void await_map(coffer_call *call, coffer__topology *topology, uint64_t now_ms) {
+    char why[COFFER__TOPOLOGY_WHY_CAP];
+    coffer_status status = coffer__topology_failure(topology, now_ms, why);
+    if (status != COFFER_OK) {
+        coffer__call_end(call, status, why);
+        call->pinned = true;
+        return;
+    }
+    call->awaits_map = true;
+    call->not_before_ms = now_ms + LOOK_AGAIN_MS + jitter(LOOK_AGAIN_MS);
+}
+
+uint64_t coffer__call_not_before_ms(const coffer_call *call, const coffer__topology *topology) {
+    return call->awaits_map && coffer__topology_is_known(topology) ? 0 : call->not_before_ms;
+}
+
+bool coffer__call_route(coffer_call *call, coffer__topology *topology, uint64_t now_ms) {
+    if (now_ms < coffer__call_not_before_ms(call, topology)) {
+        return false;
+    }
+    if (!call->chosen) {
+        const coffer_endpoint *endpoint = coffer__topology_endpoint(topology, coffer__call_key(call), call->tries > 0 ? call->endpoint : NULL);
+        if (endpoint == NULL) {
+            await_map(call, topology, now_ms);
+            return false;
+        }
+        call->endpoint = endpoint;
+        call->asking = false;
+    }
+    call->routed = coffer__topology_is_routed(topology);
+    call->awaits_map = call->chosen = false;
+    return true;
+}
+
+/* True where it was sent on. */
+static bool follow(coffer_call *call, coffer__topology *topology, uint64_t now_ms) {
+    coffer__redirect redirect;
+    if (call->redirects == COFFER__REDIRECTS_MOST || !coffer__redirect_read(coffer__reply_text(&call->reply, 0), &redirect)) {
+        return false;
+    }
+    const coffer_endpoint *to = coffer__topology_redirected(topology, &redirect, call->endpoint, call->status == COFFER_MOVED);
+    if (to == NULL) {
+        call->status = COFFER_NO_MEMORY;
+        return false;
+    }
+    call->redirects++;
+    call->asking = call->status == COFFER_ASK;
+    call->not_before_ms = to == call->endpoint ? now_ms + jitter(TO_ITSELF_MS) : 0; /* that conn is being closed: the next is another */
+    call->endpoint = to;
+    call->chosen = true;
+    return true;
+}
+
+static bool try_again(coffer_call *call, coffer__remedy remedy, uint64_t now_ms) {
+    if (call->tries >= remedy.most) {
+        return false;
+    }
+    call->not_before_ms = remedy.at_once && call->tries == 0 ? 0 : now_ms + pause_ms(call->tries);
+    call->tries++;
+    call->chosen = remedy.cure == COFFER__CURE_HERE; /* and ASKING again, where it was asked before */
+    return true;
+}
+
+bool coffer__call_goes_again(coffer_call *call, coffer__topology *topology, coffer_waiter *waiter, uint64_t now_ms, bool late) {
+    coffer__remedy remedy = coffer__remedy_for(call->status, coffer__topology_is_routed(topology));
+    if (remedy.doubt) {
+        coffer__topology_doubt(topology, now_ms);
+    }
+    bool again = !late && !call->pinned && remedy.cure != COFFER__CURE_NONE &&
+                 (remedy.cure == COFFER__CURE_FOLLOW ? follow(call, topology, now_ms) : try_again(call, remedy, now_ms));
+    if (again) {
+        coffer__call_reopen(call, waiter);
+    }
+    return again;
+}

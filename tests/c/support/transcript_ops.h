@@ -1,0 +1,20 @@
+/* The operations of a transcript by their names. */
+#ifndef COFFER_TESTS_SUPPORT_TRANSCRIPT_OPS_H
+#define COFFER_TESTS_SUPPORT_TRANSCRIPT_OPS_H
+
+#include <coffer/coffer.h>
+
+typedef struct transcript_op {
+    coffer_slice key; /* of those with many: the first of three, before "second" and "third" */
+    coffer_slice value;
+    coffer_item *items; /* three, filled in here; lent to a set_many */
+    coffer_read_options read;
+    coffer_write_options write;
+    uint64_t id;
+    int64_t delta;
+} transcript_op;
+
+/* MISS: there is no operation of that name. */
+coffer_status transcript_make_op(coffer_op **op, coffer_namespace *ns, const char *what, const transcript_op *given);
+
+#endif
