@@ -21,6 +21,24 @@ static coffer_status answer_of(world *w) {
     return coffer_op_status(w->op);
 }
 
+static void test_a_conn_is_not_idle_while_a_reply_is_due(void **state) {
+    (void)state;
+    world w;
+    open_world(&w);
+    greet(&w);
+    ask(&w);
+    assert_false(coffer_conn_idle(w.conn));
+    coffer_op_free(w.op); /* its reply comes all the same */
+    w.op = NULL;
+    assert_false(coffer_conn_idle(w.conn));
+    assert_int_equal(coffer_conn_due(w.conn), 1);
+    assert_int_equal(feed(&w, "$4\r\nla"), COFFER_OK);
+    assert_false(coffer_conn_idle(w.conn));
+    assert_int_equal(feed(&w, "te\r\n"), COFFER_OK);
+    assert_true(coffer_conn_idle(w.conn));
+    close_world(&w);
+}
+
 static size_t resident_bytes(void) {
     unsigned long total = 0, resident = 0;
     FILE *file = fopen("/proc/self/statm", "r");
@@ -128,6 +146,7 @@ static void test_an_error_to_the_greeting_is_cut_too(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_conn_is_not_idle_while_a_reply_is_due),
         cmocka_unit_test(test_a_million_unsolicited_replies_fail_at_the_first_with_flat_memory),
         cmocka_unit_test(test_an_error_of_10_mib_fails_its_conn_and_one_of_64_kib_is_cut),
         cmocka_unit_test(test_an_error_to_the_greeting_is_cut_too),
