@@ -5,6 +5,7 @@ struct coffer__py_handle {
     size_t use_count; /* ops alive */
     bool is_closed; /* for new calls */
     bool is_local;
+    PyObject *credentials; /* () -> (user name, password), each a str; NULL: none */
     bool is_heavy; /* the last value that was read is above COFFER__PY_BRIEF_BYTES */
 };
 
@@ -172,6 +173,33 @@ static void handle_settle(coffer__py_handle *handle) {
 void coffer__py_handle_close(coffer__py_handle *handle) {
     handle->is_closed = true;
     handle_settle(handle);
+    Py_CLEAR(handle->credentials);
+}
+
+void coffer__py_handle_ask(coffer__py_handle *handle, PyObject *credentials) {
+    Py_INCREF(credentials);
+    PyObject *before = handle->credentials;
+    handle->credentials = credentials;
+    Py_XDECREF(before);
+    coffer_ask_for_credentials(handle->cache);
+}
+
+/* A connection waits to be told whom to log in as: Python is asked. False where its function raised. */
+static bool give_credentials(const coffer__py_handle *handle) {
+    const char *username = NULL, *password = NULL;
+    Py_ssize_t username_len = 0, password_len = 0;
+    PyObject *ask = handle->credentials;
+    Py_XINCREF(ask); /* the function may close the cache */
+    PyObject *answer = ask == NULL ? coffer__py_raise(COFFER_CLOSED_CACHE, NULL) : PyObject_CallObject(ask, NULL);
+    Py_XDECREF(ask);
+    bool given = answer != NULL && PyArg_ParseTuple(answer, "s#s#", &username, &username_len, &password, &password_len);
+    if (given) {
+        coffer_status status =
+            coffer_give_credentials(handle->cache, coffer_slice_of(username, (size_t)username_len), coffer_slice_of(password, (size_t)password_len));
+        given = status == COFFER_OK || coffer__py_raise(status, "what the function 'credentials' gave is too long") != NULL;
+    }
+    Py_XDECREF(answer);
+    return given;
 }
 
 /* Ops hold a reference to the capsule, so nothing uses the handle any more. */
@@ -302,7 +330,7 @@ bool coffer__py_run(coffer__py_op *op, bool at_once, coffer_want *want) {
         Py_END_ALLOW_THREADS if (*want != COFFER_WANT_REPLY) {
             return true;
         }
-        if (PyErr_CheckSignals() != 0) {
+        if (PyErr_CheckSignals() != 0 || (coffer_credentials_wanted(cache) && !give_credentials(op_handle(op)))) {
             return false;
         }
     }

@@ -6,13 +6,16 @@
  *
  * Everything here is called with the GIL held, which is also what guards the counts of a handle; running an op releases it.
  * Closing a handle that is in use closes it for new calls at once, and the cache itself when the last user leaves.
- * No callbacks: C never enters Python but to decode a value, to ask about signals and to make an exception.
+ * No callbacks: C never enters Python but to decode a value, to ask about signals or for credentials, and to make an exception.
  * Errors: functions that return an object or a pointer answer NULL with an exception set; those that return bool, false.
  * Source: the limited API of CPython 3.11 and coffer/coffer.h, nothing else.
  */
 #ifndef COFFER_PYTHON_NATIVE_H
 #define COFFER_PYTHON_NATIVE_H
 
+#ifndef PY_SSIZE_T_CLEAN
+#define PY_SSIZE_T_CLEAN /* lengths in PyArg_ParseTuple are Py_ssize_t */
+#endif
 #include <Python.h>
 #include <coffer/coffer.h>
 
@@ -64,6 +67,7 @@ PyObject *coffer__py_handle_wrap(coffer_cache *cache);
 coffer__py_handle *coffer__py_handle_of(PyObject *capsule); /* ClosedError once closed */
 coffer_cache *coffer__py_handle_cache(const coffer__py_handle *handle);
 coffer_namespace *coffer__py_handle_namespace(const coffer__py_handle *handle);
+void coffer__py_handle_ask(coffer__py_handle *handle, PyObject *credentials); /* who is asked at each connect: () -> (user name, password) */
 void coffer__py_handle_close(coffer__py_handle *handle); /* twice is harmless */
 
 /* An op that has no coffer_op yet, for the handle in `capsule`. Free it with op_free, or give it away with op_wrap. */
@@ -111,6 +115,7 @@ PyObject *coffer__py_op_run(PyObject *self, PyObject *args);
 
 /* ---- native_tables.c: entered through %native ---- */
 
+PyObject *coffer__py_ask(PyObject *self, PyObject *args);
 PyObject *coffer__py_close(PyObject *self, PyObject *args);
 PyObject *coffer__py_json_check(PyObject *self, PyObject *args);
 PyObject *coffer__py_option_table(PyObject *self, PyObject *args);

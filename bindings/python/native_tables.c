@@ -70,6 +70,18 @@ PyObject *coffer__py_json_check(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+/* (handle, credentials) -> None */
+PyObject *coffer__py_ask(PyObject *self, PyObject *args) {
+    PyObject *capsule, *credentials;
+    (void)self;
+    coffer__py_handle *handle = PyArg_ParseTuple(args, "OO", &capsule, &credentials) ? coffer__py_handle_of(capsule) : NULL;
+    if (handle == NULL) {
+        return NULL;
+    }
+    coffer__py_handle_ask(handle, credentials);
+    Py_RETURN_NONE;
+}
+
 /* (handle) -> None */
 PyObject *coffer__py_close(PyObject *self, PyObject *args) {
     PyObject *capsule;

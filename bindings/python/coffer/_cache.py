@@ -47,6 +47,21 @@ class _Loading(threading.local):
 _LOADING = _Loading()
 
 
+def _asking(credentials: Callable[[], str | tuple[str, str]]) -> Callable[[], tuple[str, str]]:
+    """The user's function, whose answer is looked at here; what is wrong with it is told without showing it."""
+    if not callable(credentials):
+        raise ValueTypeError("`credentials` is a function that gives a password, or (user name, password)", "ARG")
+
+    def ask() -> tuple[str, str]:
+        answer = credentials()
+        pair = ("", answer) if isinstance(answer, str) else answer
+        if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
+            raise ValueTypeError("the function `credentials` gives a str, or a tuple of two: (user name, password)", "ARG")
+        return pair
+
+    return ask
+
+
 class Cache:
     """A cache: in this process (`mem://`), or on a Redis or Valkey server.
 
@@ -70,7 +85,7 @@ class Cache:
     first call that needs one.
     """
 
-    __slots__ = ("__weakref__", "_children", "_finalizer", "_handle")
+    __slots__ = ("__weakref__", "_ask", "_children", "_finalizer", "_handle")
 
     def __init__(
         self,
@@ -79,15 +94,20 @@ class Cache:
         prefix: str | None = None,
         namespace: str | None = None,
         ttl: Duration | None = None,
+        credentials: Callable[[], str | tuple[str, str]] | None = None,
         from_environment: bool = False,
         **options: Any,
     ) -> None:
         """Opens a cache.
 
-        url: mem://, redis://user:password@host:port/db, valkey://..., unix:///path?db=0; its parameters are options too.
+        url: mem://, redis://user:password@host:port/db, valkey://..., rediss:// (TLS), unix:///path?db=0; its parameters are
+            options too.
         prefix: the first field of every key on the server, such as "prod".
         namespace: the second field, such as "users".
         ttl: how long values are fresh where a call does not say.
+        credentials: called at each connect, by the thread that needs it, for a password that changes: gives it, or (user name,
+            password). Goes before `username`, `password` and `password_file`. It may not use this cache. What it raises is
+            raised by the call that needed the connection.
         from_environment: read COFFER_<OPTION> and the usual names (REDIS_URL, ...) first; a `url` other than "mem://" and all other
             arguments go before what they say.
         options: every other option by its name, as `coffer.options()` lists them.
@@ -100,10 +120,13 @@ class Cache:
         if url != "mem://" or not from_environment:
             core.coffer_options_set_url(wanted, url)
         _apply(wanted, {"prefix": prefix, "namespace": namespace, "ttl": ttl}, options)
-        self._own(core.coffer_open(wanted))
+        self._own(core.coffer_open(wanted), None if credentials is None else _asking(credentials))
 
-    def _own(self, handle: core._Handle) -> None:
+    def _own(self, handle: core._Handle, ask: Callable[[], tuple[str, str]] | None) -> None:
         self._handle = handle
+        self._ask = ask
+        if ask is not None:
+            core.ask(handle, ask)
         self._children: weakref.WeakSet[Cache] = weakref.WeakSet()
         self._finalizer = weakref.finalize(self, core.close, handle)  # also at exit, while Python is still whole
 
@@ -116,7 +139,7 @@ class Cache:
         wanted = core.coffer_cache_options(self._handle)
         _apply(wanted, {"namespace": name, "ttl": ttl}, options)
         child = Cache.__new__(type(self))
-        child._own(core.coffer_open_namespace(self._handle, wanted))
+        child._own(core.coffer_open_namespace(self._handle, wanted), self._ask)
         self._children.add(child)
         return child
 
