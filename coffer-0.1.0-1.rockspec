@@ -28,6 +28,7 @@ build = {
          ["coffer"] = "bindings/lua/lib/coffer.lua",
          ["coffer.arguments"] = "bindings/lua/lib/coffer/arguments.lua",
          ["coffer.cached"] = "bindings/lua/lib/coffer/cached.lua",
+         ["coffer.control"] = "bindings/lua/lib/coffer/control.lua",
       },
    },
 }

@@ -54,6 +54,18 @@
     if (result < 0) return coffer__lua_fail(L, result, $1->text);
 }
 
+/* ---- enums, small numbers ---- */
+
+%typemap(in) coffer_scope, coffer_operation {
+    $1 = ($1_ltype)luaL_checkinteger(L, $input);
+}
+%typemap(in) uint32_t percent {
+    $1 = (uint32_t)luaL_checkinteger(L, $input);
+}
+%typemap(out) coffer_operation {
+    lua_pushinteger(L, (lua_Integer)$1); SWIG_arg++;
+}
+
 /* ---- options, caches: the userdata stands before anything is allocated for it ---- */
 
 %exception coffer_options_new {
@@ -197,6 +209,7 @@ COFFER_NATIVE(is_closed)
 COFFER_NATIVE(is_local)
 COFFER_NATIVE(option_table)
 COFFER_NATIVE(stats)
+COFFER_NATIVE(health)
 COFFER_NATIVE(json_text)
 COFFER_NATIVE(json_value)
 COFFER_NATIVE(array)

@@ -154,6 +154,7 @@ int coffer__lua_is_closed(lua_State *lua);
 int coffer__lua_is_local(lua_State *lua);
 int coffer__lua_option_table(lua_State *lua);
 int coffer__lua_stats(lua_State *lua);
+int coffer__lua_health(lua_State *lua);
 int coffer__lua_json_text(lua_State *lua);
 int coffer__lua_json_value(lua_State *lua);
 int coffer__lua_array(lua_State *lua);

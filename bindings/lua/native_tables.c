@@ -93,6 +93,14 @@ static void set_pool(lua_State *lua, const coffer_metrics *metrics) {
     lua_setfield(lua, -2, "pool");
 }
 
+static void set_breaker(lua_State *lua, const coffer_metrics *metrics) {
+    lua_createtable(lua, 0, 3);
+    set_count(lua, "open", metrics->breakers_open);
+    set_count(lua, "opened", metrics->breaker_opened);
+    set_count(lua, "refused", metrics->breaker_refused);
+    lua_setfield(lua, -2, "breaker");
+}
+
 static void set_hit_ratio(lua_State *lua, const coffer_counters *counters) {
     double answered = (double)counters->hits + (double)counters->negative_hits + (double)counters->stale_hits;
     double reads = answered + (double)counters->misses;
@@ -115,7 +123,70 @@ int coffer__lua_stats(lua_State *lua) {
     set_latency(lua, metrics.latency);
     set_refusals(lua, coffer_cache_namespace(handle->cache));
     set_store(lua, &metrics.store);
+    set_breaker(lua, &metrics);
     set_pool(lua, &metrics);
+    return 1;
+}
+
+/* ---- health ---- */
+
+/* A health that a userdata owns: making tables may raise. */
+static int health_gc(lua_State *lua) {
+    coffer_health_clear(lua_touserdata(lua, 1));
+    return 0;
+}
+
+static coffer_health *health_box(lua_State *lua) {
+    coffer_health *health = lua_newuserdata(lua, sizeof *health);
+    *health = (coffer_health)COFFER_HEALTH_INIT;
+    lua_createtable(lua, 0, 1);
+    lua_pushcfunction(lua, health_gc);
+    lua_setfield(lua, -2, "__gc");
+    lua_setmetatable(lua, -2);
+    return health;
+}
+
+static void push_endpoint(lua_State *lua, const coffer_endpoint_health *one) {
+    lua_createtable(lua, 0, 10);
+    set_text(lua, "name", one->name);
+    set_text(lua, "breaker", one->breaker);
+    set_number(lua, "retry_in", (double)one->retry_in_ms / 1000);
+    set_count(lua, "opened", one->opened_count);
+    set_count(lua, "refused", one->refused_count);
+    set_count(lua, "calls", one->calls_count);
+    set_count(lua, "failed", one->failed_count);
+    if (one->round_trip_ms >= 0) {
+        set_number(lua, "round_trip", (double)one->round_trip_ms / 1000);
+    }
+    set_text(lua, "version", one->version);
+    set_text(lua, "forbidden", one->forbidden);
+}
+
+/* (handle) -> {state, reasons = {text ...}, endpoints = {{name, breaker ...} ...}, owed_keys, lost_keys} */
+int coffer__lua_health(lua_State *lua) {
+    const coffer__lua_handle *handle = coffer__lua_handle_of(lua, 1);
+    coffer_health *health = health_box(lua);
+    coffer_status status = handle->is_closed ? COFFER_CLOSED_CACHE : coffer_health_read(handle->cache, health, NULL);
+    if (status < 0) {
+        return coffer__lua_fail(lua, status, NULL);
+    }
+    lua_createtable(lua, 0, 5);
+    set_text(lua, "state", coffer_health_state_name(health->state));
+    set_count(lua, "owed_keys", health->owed_count);
+    set_count(lua, "lost_keys", health->lost_count);
+    lua_createtable(lua, (int)health->reason_count, 0);
+    for (size_t i = 0; i < health->reason_count; i++) {
+        lua_pushstring(lua, health->reasons[i]);
+        lua_rawseti(lua, -2, (int)i + 1);
+    }
+    lua_setfield(lua, -2, "reasons");
+    lua_createtable(lua, (int)health->endpoint_count, 0);
+    for (size_t i = 0; i < health->endpoint_count; i++) {
+        push_endpoint(lua, &health->endpoints[i]);
+        lua_rawseti(lua, -2, (int)i + 1);
+    }
+    lua_setfield(lua, -2, "endpoints");
+    coffer_health_clear(health);
     return 1;
 }
 

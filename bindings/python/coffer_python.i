@@ -52,6 +52,16 @@ static PyObject *options_wrap(coffer_options *options) {
     $result = PyUnicode_DecodeUTF8($1, (Py_ssize_t)strlen($1), "replace");
 }
 
+/* ---- numbers of enums ---- */
+
+%typemap(in) coffer_scope, coffer_operation {
+    $1 = ($1_ltype)PyLong_AsLong($input);
+    if (PyErr_Occurred()) SWIG_fail;
+}
+%typemap(out) coffer_operation {
+    $result = PyLong_FromLong((long)$1);
+}
+
 /* ---- statuses and errors ---- */
 
 %typemap(in) coffer_status {
@@ -172,6 +182,7 @@ COFFER_NATIVE(close)
 COFFER_NATIVE(json_check)
 COFFER_NATIVE(option_table)
 COFFER_NATIVE(stats)
+COFFER_NATIVE(health)
 COFFER_NATIVE(inspect)
 
 %include "coffer.i"

@@ -120,6 +120,7 @@ PyObject *coffer__py_close(PyObject *self, PyObject *args);
 PyObject *coffer__py_json_check(PyObject *self, PyObject *args);
 PyObject *coffer__py_option_table(PyObject *self, PyObject *args);
 PyObject *coffer__py_stats(PyObject *self, PyObject *args);
+PyObject *coffer__py_health(PyObject *self, PyObject *args);
 PyObject *coffer__py_inspect(PyObject *self, PyObject *args);
 
 /* Whether JSON keeps the object as it is; ValueTypeError or ArgumentError says what does not fit. */

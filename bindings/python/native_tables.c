@@ -182,6 +182,12 @@ static PyObject *pool_dict(const coffer_metrics *metrics) {
                             put_count(dict, "waits", metrics->pool_waits) && put_count(dict, "timeouts", metrics->pool_timeouts));
 }
 
+static PyObject *breaker_dict(const coffer_metrics *metrics) {
+    PyObject *dict = PyDict_New();
+    return filled(dict, put_count(dict, "open", metrics->breakers_open) && put_count(dict, "opened", metrics->breaker_opened) &&
+                            put_count(dict, "refused", metrics->breaker_refused));
+}
+
 /* (handle) -> {"counters": {...}, "refusals": {...}, "latency": {name: (count, timed, p50, p95, p99, max)}, "store": {...}, "pool": {...}} */
 PyObject *coffer__py_stats(PyObject *self, PyObject *args) {
     PyObject *capsule;
@@ -202,7 +208,70 @@ PyObject *coffer__py_stats(PyObject *self, PyObject *args) {
     return filled(dict, put(dict, "counters", counter_dict(&metrics.counters)) &&
                             put(dict, "refusals", refusal_dict(coffer__py_handle_namespace(handle))) &&
                             put(dict, "latency", latency_dict(metrics.latency)) && put(dict, "store", store_dict(&metrics.store)) &&
-                            put(dict, "pool", pool_dict(&metrics)));
+                            put(dict, "breaker", breaker_dict(&metrics)) && put(dict, "pool", pool_dict(&metrics)));
+}
+
+/* ---- health ---- */
+
+static PyObject *reason_list(const coffer_health *health) {
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < health->reason_count; i++) {
+        PyObject *text = PyUnicode_DecodeUTF8(health->reasons[i], (Py_ssize_t)strlen(health->reasons[i]), "replace");
+        if (text == NULL || PyList_Append(list, text) != 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(text);
+    }
+    return list;
+}
+
+static PyObject *endpoint_row(const coffer_endpoint_health *one) {
+    PyObject *name = PyUnicode_DecodeUTF8(one->name, (Py_ssize_t)strlen(one->name), "replace");
+    return name == NULL ? NULL
+                        : Py_BuildValue("NsKKKKKLss", name, one->breaker, (unsigned long long)one->retry_in_ms, (unsigned long long)one->opened_count,
+                                        (unsigned long long)one->refused_count, (unsigned long long)one->calls_count,
+                                        (unsigned long long)one->failed_count, (long long)one->round_trip_ms, one->version, one->forbidden);
+}
+
+static PyObject *endpoint_list(const coffer_health *health) {
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < health->endpoint_count; i++) {
+        PyObject *row = endpoint_row(&health->endpoints[i]);
+        if (row == NULL || PyList_Append(list, row) != 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(row);
+    }
+    return list;
+}
+
+static PyObject *health_dict(const coffer_health *health) {
+    PyObject *dict = PyDict_New();
+    return filled(dict, put(dict, "state", PyUnicode_FromString(coffer_health_state_name(health->state))) &&
+                            put(dict, "reasons", reason_list(health)) && put(dict, "endpoints", endpoint_list(health)) &&
+                            put_count(dict, "owed_keys", health->owed_count) && put_count(dict, "lost_keys", health->lost_count));
+}
+
+/* (handle) -> {"state", "reasons", "endpoints": [(name, breaker, retry_in_ms, opened, refused, calls, failed, round_trip_ms, version, forbidden)],
+ * "owed_keys", "lost_keys"} */
+PyObject *coffer__py_health(PyObject *self, PyObject *args) {
+    PyObject *capsule;
+    coffer_health health = COFFER_HEALTH_INIT;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O", &capsule)) {
+        return NULL;
+    }
+    coffer__py_handle *handle = coffer__py_handle_of(capsule);
+    if (handle == NULL) {
+        return NULL;
+    }
+    coffer_status status = coffer_health_read(coffer__py_handle_cache(handle), &health, NULL);
+    if (status < 0) {
+        return coffer__py_raise(status, NULL);
+    }
+    PyObject *dict = health_dict(&health);
+    coffer_health_clear(&health);
+    return dict;
 }
 
 /* ---- a stored envelope ---- */

@@ -47,6 +47,17 @@ coffer_status coffer_open(coffer_cache **cache, const coffer_options *options, c
 coffer_status coffer_open_namespace(coffer_cache **child, coffer_cache *parent, const coffer_options *options, coffer_error *error);
 const coffer_options *coffer_cache_options(const coffer_cache *cache);
 
+/* ---- health.h ---- */
+
+enum {
+    COFFER_SCOPE_ALL = 0,
+    COFFER_SCOPE_NAMESPACE = 1
+};
+coffer_status coffer_turn(coffer_cache *cache, coffer_scope scope, bool is_on);
+coffer_status coffer_turn_operation(coffer_cache *cache, coffer_operation operation, bool is_on);
+coffer_status coffer_turn_share(coffer_cache *cache, uint32_t percent);
+coffer_operation coffer_operation_of(const char *name);
+
 /* ---- driver.h: ops; those of get, set, delete, the batches and loads are written by hand in each language ---- */
 
 %apply coffer_slice value_lent { coffer_slice value };

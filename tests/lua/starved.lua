@@ -8,7 +8,7 @@ local sealed = {seal_key = "KXK7BE2W3yhxugNMld4ncLkCS5TdJm+4AUqT3CVut/4=", compr
 local is_remote = url:sub(1, 4) ~= "mem:"
 
 local function open()
-    local opts = {prefix = "starved", namespace = "things", timeout = "5s", ttl = "10m", ttl_jitter = 0}
+    local opts = {prefix = "starved", namespace = "things", timeout = "5s", ttl = "10m", ttl_jitter = 0, breaker = false}
     for name, value in pairs(sealed) do
         opts[name] = value
     end
@@ -168,6 +168,12 @@ operation("closed", equals(false), function() return cache:closed() end)
 operation("option", equals("things"), function() return cache:option("namespace") end)
 operation("ping", equals(true), function() return cache:ping() end)
 operation("stats", function(stats) return stats and stats.sets > 0 and stats.pool.in_use == 0 end, function() return cache:stats() end)
+operation("health", function(health) return health and #health.endpoints == (is_remote and 1 or 0) end, function()
+    return cache:health({active = true})
+end)
+operation("turn_off", equals(true), function() return cache:turn_off({operation = "reset_counter"}) end)
+operation("turn_on", equals(true), function() return cache:turn_on({operation = "reset_counter"}) end)
+operation("set_share", equals(true), function() return cache:set_share(100) end)
 operation("key", equals("a:b%3Ac:7"), function() return cache:key("a", "b:c", 7) end)
 operation("tostring", is_any, function() return tostring(cache) end) -- which has no way to say what it lacked
 operation("coffer.key", equals("a:b%3Ac:7"), function() return coffer.key("a", "b:c", 7) end)

@@ -109,6 +109,11 @@ simple("get_or_load of nothing", lambda cache: cache.get_or_load("loaded", lambd
 simple("get_or_load of what cannot be stored", lambda cache: cache.get_or_load("loaded", lambda _: {1}), coffer.ValueTypeError)
 simple("ping", lambda cache: cache.ping())
 simple("stats", lambda cache: cache.stats(), lambda stats: stats.sets > 0 and stats.hit_ratio >= 0)
+simple("health", lambda cache: cache.health(active=True), lambda health: health.owed_keys >= 0)
+simple("turn_off", lambda cache: cache.turn_off(operation="touch"))
+simple("turn_on", lambda cache: cache.turn_on(operation="touch"))
+simple("turn_off of what there is not", lambda cache: cache.turn_off(operation="nothing"), coffer.ArgumentError)
+simple("set_share", lambda cache: cache.set_share(100))
 simple("option", lambda cache: cache.option("namespace"), lambda text: text in ("things", "child"))
 simple("option that there is not", lambda cache: cache.option("nothing"), coffer.OptionError)
 simple("key", lambda cache: cache.key("a", "b:c", 7), "a:b%3Ac:7")
@@ -389,7 +394,7 @@ def use(url: str) -> None:
 
 
 def open_cache() -> coffer.Cache:
-    return coffer.Cache(URL, prefix="starved", namespace="things", ttl="10m", timeout="5s", ttl_jitter=0, **SEALED)
+    return coffer.Cache(URL, prefix="starved", namespace="things", ttl="10m", timeout="5s", ttl_jitter=0, breaker=False, **SEALED)
 
 
 def run_all(url: str) -> None:

@@ -44,6 +44,8 @@ def test_close_ends_the_connections_and_all_use(url: str) -> None:
             lambda one: one.namespace("a"),
             coffer.Cache.ping,
             coffer.Cache.stats,
+            coffer.Cache.health,
+            coffer.Cache.turn_off,
         ]
         for use in uses:
             with pytest.raises(coffer.ClosedError):

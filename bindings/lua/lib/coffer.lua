@@ -574,6 +574,8 @@ function Cache:stats()
     return core.stats(self._handle)
 end
 
+require "coffer.control"(Cache)
+
 --- Marks a table as an array and answers it: coffer.array{} is stored as [].
 function coffer.array(items)
     if type(items) ~= "table" and items ~= nil then

@@ -45,7 +45,21 @@ from coffer._errors import (
     UnsupportedError,
     ValueTypeError,
 )
-from coffer._values import ABSENT, Duration, Entry, Key, Latency, Option, PoolStats, Stats, StoreStats, options
+from coffer._values import (
+    ABSENT,
+    BreakerStats,
+    Duration,
+    EndpointHealth,
+    Entry,
+    Health,
+    Key,
+    Latency,
+    Option,
+    PoolStats,
+    Stats,
+    StoreStats,
+    options,
+)
 from coffer._values import join_key as key
 
 __version__: str = _coffer_core.coffer_version()
@@ -54,6 +68,7 @@ __all__ = [
     "ABSENT",
     "ArgumentError",
     "AuthenticationError",
+    "BreakerStats",
     "Cache",
     "CachedFunction",
     "CachedMethod",
@@ -63,9 +78,11 @@ __all__ = [
     "CounterError",
     "CredentialsError",
     "Duration",
+    "EndpointHealth",
     "Entry",
     "Error",
     "FormatError",
+    "Health",
     "InternalError",
     "InterruptedError",
     "Key",

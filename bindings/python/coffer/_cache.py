@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import weakref
@@ -11,18 +12,20 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from coffer import _coffer_core as core
 from coffer._decorators import CachedFunction, KeySpec, decorator
-from coffer._errors import ArgumentError, OptionError, ValueTypeError
+from coffer._errors import ArgumentError, Error, OptionError, ValueTypeError
 from coffer._values import (
     ABSENT,
     Absent,
     Duration,
     Entry,
+    Health,
     Key,
     Stats,
     decode_json,
     encode,
     encode_json,
     entry_of,
+    health_of,
     join_key,
     option_text,
     stats_of,
@@ -328,6 +331,39 @@ class Cache:
     def stats(self) -> Stats:
         """What this namespace has done since it was opened: a snapshot."""
         return stats_of(core.stats(self._handle))
+
+    def health(self, *, active: bool = False, timeout: Duration | None = None) -> Health:
+        """How the cache is, and why. It tells what the last operations met; with `active` the server is asked first, within
+        the deadline."""
+        if active:
+            with contextlib.suppress(Error):
+                self.ping(timeout=timeout)
+        return health_of(core.health(self._handle))
+
+    # ---- off and on, while the program runs ----
+
+    def turn_off(self, *, everything: bool = False, operation: str | None = None) -> None:
+        """Turns caching off in this namespace, for all its handles in this process: reads are misses, loaders run, nothing is
+        written. With `everything` in all namespaces of this connection; with `operation` ("get") only that operation here.
+        Keys written meanwhile are deleted on the server when it is on again."""
+        self._turn(False, everything, operation)
+
+    def turn_on(self, *, everything: bool = False, operation: str | None = None) -> None:
+        """Ends a `turn_off` with the same arguments."""
+        self._turn(True, everything, operation)
+
+    def set_share(self, percent: int) -> None:
+        """Only this share of the keys, 0 to 100 percent, is cached in this namespace: always the same keys, in every process
+        and language, and those of a smaller share are among those of a larger one."""
+        core.coffer_turn_share(self._handle, _integer(percent, "a share in percent", 0, 100))
+
+    def _turn(self, is_on: bool, everything: bool, operation: str | None) -> None:
+        if operation is None:
+            core.coffer_turn(self._handle, core.COFFER_SCOPE_ALL if everything else core.COFFER_SCOPE_NAMESPACE, is_on)
+        elif everything:
+            raise ArgumentError("an operation is turned off and on in one namespace, not everywhere", "ARG")
+        elif core.coffer_turn_operation(self._handle, core.coffer_operation_of(operation), is_on) != core.COFFER_OK:
+            raise ArgumentError(f"there is no operation {operation!r}", "ARG")
 
 
 def _load(load: core._Op, key: K, loader: Callable[[K], Any], lifetime_ms: int) -> Any:

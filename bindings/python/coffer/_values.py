@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from coffer import _coffer_core as core
 from coffer._errors import ArgumentError, FormatError, OptionError, ValueTypeError
@@ -87,6 +87,42 @@ class PoolStats:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerStats:
+    """The breakers of all servers of this cache."""
+
+    open: int  # servers that are not asked now
+    opened: int  # how often one stopped being asked
+    refused: int  # commands that were not sent because of it
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointHealth:
+    """A server that was asked."""
+
+    name: str  # "cache.internal:6379", or the path of a unix socket
+    breaker: Literal["closed", "open", "half_open"]  # open: it is away and not asked; half_open: one call is trying
+    retry_in: float  # open: seconds until a call may try
+    opened: int  # how often the breaker opened
+    refused: int  # commands that were not sent because of it
+    calls: int  # in the breaker's window, and how many of them failed
+    failed: int
+    round_trip: float | None  # seconds that the last answered call took, with the making of its connection
+    version: str  # "redis 7.0.15", "" where it did not say
+    forbidden: tuple[str, ...]  # commands that it does not allow this user
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the cache is."""
+
+    state: Literal["healthy", "degraded", "down"]
+    reasons: tuple[str, ...]  # sentences; a healthy cache may have something to say too
+    endpoints: tuple[EndpointHealth, ...]
+    owed_keys: int  # written while they could not be stored: will be deleted on the server before anything else is asked
+    lost_keys: int  # of those, what could not be remembered or deleted
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """What a namespace has done since it was opened. Each count is explained in core/include/coffer/metrics.h."""
 
@@ -118,6 +154,7 @@ class Stats:
     refusals: Mapping[str, int]  # stored entries that were refused, by status: {"BAD_CRC": 1}
     latency: Mapping[str, Latency]  # by operation, those that ran
     store: StoreStats
+    breaker: BreakerStats
     pool: PoolStats
 
     @property
@@ -134,8 +171,31 @@ def stats_of(raw: core.RawStats) -> Stats:
         refusals=raw["refusals"],
         latency={name: Latency(*row) for name, row in raw["latency"].items()},
         store=StoreStats(**raw["store"]),
+        breaker=BreakerStats(**raw["breaker"]),
         pool=PoolStats(**raw["pool"]),
     )
+
+
+def health_of(raw: core.RawHealth) -> Health:
+    """The dataclass from the core's plain dict."""
+    endpoints = tuple(_endpoint_of(*row) for row in raw["endpoints"])
+    return Health(raw["state"], tuple(raw["reasons"]), endpoints, raw["owed_keys"], raw["lost_keys"])
+
+
+def _endpoint_of(
+    name: str,
+    breaker: Any,
+    retry_in_ms: int,
+    opened: int,
+    refused: int,
+    calls: int,
+    failed: int,
+    round_trip_ms: int,
+    version: str,
+    forbidden: str,
+) -> EndpointHealth:
+    round_trip = None if round_trip_ms < 0 else round_trip_ms / 1000
+    return EndpointHealth(name, breaker, retry_in_ms / 1000, opened, refused, calls, failed, round_trip, version, tuple(forbidden.split()))
 
 
 def entry_of(raw: tuple[Any, str, int, int, int, int, int, int]) -> Entry:

@@ -15,6 +15,7 @@
  *  2. options.h    every option, from a URL, by name, or from the environment
  *     value.h      what is stored and read
  *     metrics.h    what the cache has done
+ *     health.h     how it is, and turning it off and on
  *     inspect.h    what stored bytes say of themselves
  *     hooks.h      an allocator and a log of your own, set before anything else
  *  3. driver.h     the same operations on an event loop of your own
@@ -26,6 +27,7 @@
 
 #include <coffer/cache.h>
 #include <coffer/driver.h>
+#include <coffer/health.h>
 #include <coffer/hooks.h>
 #include <coffer/inspect.h>
 #include <coffer/metrics.h>

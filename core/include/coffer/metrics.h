@@ -83,6 +83,8 @@ typedef struct coffer_metrics {
     coffer_counters counters;
     coffer_latency latency[COFFER_OPERATION_COUNT];
     coffer_store_stats store;
+    /* the breakers of all servers of this cache's client */
+    uint64_t breakers_open, breaker_opened, breaker_refused;
     /* the pool of the blocking driver; all 0 elsewhere */
     uint64_t connections_open, connections_in_use, connections_made, connections_failed, pool_waits, pool_timeouts;
 } coffer_metrics;

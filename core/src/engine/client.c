@@ -10,6 +10,7 @@
 struct coffer__observed {
     coffer__observed *next;
     coffer__observer *observer;
+    coffer__switches switches;
     size_t name_len;
     char name[];
 };
@@ -204,7 +205,7 @@ static coffer__observed *new_observed(coffer_slice name) {
 }
 
 /* Two handles of one namespace count together. */
-static coffer__observer *observer_of(coffer_client *client, coffer_slice name) {
+static coffer__observed *observed_of(coffer_client *client, coffer_slice name) {
     coffer__lock_take(client->lock);
     coffer__observed *row = client->observed;
     while (row != NULL && !coffer_slice_equal(name, coffer_slice_of(row->name, row->name_len))) {
@@ -215,7 +216,7 @@ static coffer__observer *observer_of(coffer_client *client, coffer_slice name) {
         client->observed = row;
     }
     coffer__lock_drop(client->lock);
-    return row == NULL ? NULL : row->observer;
+    return row;
 }
 
 static coffer_status fill_namespace(coffer_namespace *ns, coffer_error *error) {
@@ -228,10 +229,12 @@ static coffer_status fill_namespace(coffer_namespace *ns, coffer_error *error) {
     if (!coffer__key_base(&ns->key_base, coffer_slice_text(ns->client->options->prefix), name, options->version_count)) {
         return COFFER_NO_MEMORY;
     }
-    ns->observer = observer_of(ns->client, coffer__buf_slice(&ns->key_base));
-    if (ns->observer == NULL) {
+    coffer__observed *observed = observed_of(ns->client, coffer__buf_slice(&ns->key_base));
+    if (observed == NULL) {
         return COFFER_NO_MEMORY;
     }
+    ns->observer = observed->observer;
+    ns->switches = &observed->switches;
     if (options->version_count != 0) {
         snprintf(ns->version_text, sizeof ns->version_text, "%llu", (unsigned long long)options->version_count);
     }

@@ -8,6 +8,7 @@
 #include "observe/counters.h"
 #include "owed.h"
 #include "policy/options_internal.h"
+#include "switches.h"
 #include "topology/topology.h"
 #include "watch.h"
 #include <coffer/driver.h>
@@ -28,6 +29,7 @@ struct coffer_client {
     coffer__flights *flights;
     coffer__watch *watch;
     coffer__owed *owed;
+    _Atomic bool is_off; /* turned off at run time */
     void (*wake)(void *waiter_data);
     void *driver; /* the driver's own */
     _Atomic int64_t unix_offset_ms; /* the server's unix time less the driver's monotonic time */
@@ -41,6 +43,7 @@ struct coffer_namespace {
     coffer_client *client;
     coffer_options *options;
     coffer__observer *observer; /* the client's, shared by all handles of that namespace */
+    coffer__switches *switches; /* the same */
     coffer__codec codec;
     coffer__buf key_base; /* "prod:users@3:" */
     char version_text[24];

@@ -22,13 +22,13 @@ static coffer__guard_limits limits_of(const coffer_options *options) {
 
 coffer_status coffer_conn_new_as(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, coffer_slice username,
                                  coffer_slice password, uint64_t now_ms) {
-    (void)endpoint;
     *conn = NULL;
     coffer_conn *made = (coffer_conn *)coffer__alloc_zero(sizeof *made);
     if (made == NULL) {
         return COFFER_NO_MEMORY;
     }
     made->client = client;
+    made->endpoint = endpoint;
     made->started_ms = made->now_ms = now_ms;
     coffer_client_ref(client);
     coffer__guard_limits limits = limits_of(coffer_client_options(client));

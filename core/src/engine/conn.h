@@ -36,6 +36,7 @@ typedef enum coffer__conn_state { COFFER__CONN_GREETING, COFFER__CONN_READY, COF
 
 struct coffer_conn {
     coffer_client *client;
+    const coffer_endpoint *endpoint; /* lent by the client */
     coffer__conn_state state;
     coffer_status status;
     coffer__buf out;

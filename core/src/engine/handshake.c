@@ -135,6 +135,32 @@ static void learn_time(coffer_conn *conn, const coffer__reply *reply) {
     coffer__client_learn_time(conn->client, conn->started_ms + (conn->now_ms - conn->started_ms) / 2, parts[0] * 1000 + parts[1] / 1000);
 }
 
+/* HELLO 2 answers a row of names and values: "server", "redis", "version", "7.0.15" ... */
+static void learn_version(coffer_conn *conn, const coffer__reply *reply) {
+    coffer_slice name = COFFER_SLICE("server"), version = {NULL, 0};
+    for (size_t i = 1; i + 1 < reply->node_count && i < 6; i += 2) {
+        coffer_slice field = coffer__reply_text(reply, i);
+        if (coffer_slice_equal(field, COFFER_SLICE("server"))) {
+            name = coffer__reply_text(reply, i + 1);
+        } else if (coffer_slice_equal(field, COFFER_SLICE("version"))) {
+            version = coffer__reply_text(reply, i + 1);
+        }
+    }
+    if (version.len > 0 && conn->endpoint != NULL) {
+        coffer__watch_learn_version(conn->client->watch, conn->endpoint, name, version);
+    }
+}
+
+static void time_refused(coffer_conn *conn, coffer_slice text) {
+    coffer__server *server = conn->endpoint == NULL ? NULL : coffer__watch_server(conn->client->watch, conn->endpoint);
+    coffer_status status = coffer__word_status(text);
+    if (status == COFFER_AUTH) {
+        coffer__handshake_fail(conn, COFFER_AUTH, text); /* an old server that wants a password and was given none */
+    } else if (status == COFFER_NOPERM && server != NULL) {
+        coffer__server_forbids(server, "TIME");
+    }
+}
+
 void coffer__handshake_replied(coffer_conn *conn, coffer__due_kind kind, const coffer__reply *reply) {
     bool refused = reply->nodes[0].type == COFFER__REPLY_ERROR;
     coffer_slice text = coffer__reply_text(reply, 0);
@@ -145,8 +171,10 @@ void coffer__handshake_replied(coffer_conn *conn, coffer__due_kind kind, const c
         coffer__handshake_fail(conn, kind == COFFER__DUE_AUTH ? COFFER_AUTH : coffer__word_status(text), text);
     } else if (kind == COFFER__DUE_TIME && !refused) {
         learn_time(conn, reply);
-    } else if (kind == COFFER__DUE_TIME && coffer__word_status(text) == COFFER_AUTH) {
-        coffer__handshake_fail(conn, COFFER_AUTH, text); /* an old server that wants a password and was given none */
+    } else if (kind == COFFER__DUE_TIME) {
+        time_refused(conn, text);
+    } else if (kind == COFFER__DUE_HELLO) {
+        learn_version(conn, reply);
     }
     if (conn->state == COFFER__CONN_GREETING && conn->greetings_due == 0) {
         coffer__buf_wipe(&conn->username);

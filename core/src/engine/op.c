@@ -481,6 +481,7 @@ coffer_status coffer_metrics_read(coffer_namespace *ns, coffer_metrics *metrics)
     memset(metrics, 0, sizeof *metrics);
     metrics->struct_size = sizeof *metrics;
     coffer__observer_read(ns->observer, &metrics->counters, metrics->latency);
+    coffer__watch_totals(ns->client->watch, &metrics->breakers_open, &metrics->breaker_opened, &metrics->breaker_refused);
     if (ns->client->store != NULL) {
         coffer__near_stats near;
         coffer__near_stats_read(ns->client->store, &near);

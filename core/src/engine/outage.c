@@ -145,7 +145,7 @@ static bool may_ask(const coffer_op *op) {
 }
 
 void coffer__outage_begin(coffer_op *op) {
-    if (coffer__owed_any(op->ns->client->owed) && op->ns->options->enabled && may_ask(op)) {
+    if (coffer__owed_any(op->ns->client->owed) && coffer__is_on(op, op->key) && may_ask(op)) {
         coffer__op_then(op, "delete_owed", delete_owed);
     }
 }
@@ -156,28 +156,35 @@ typedef struct outcome {
     coffer_status status; /* AGAIN: the error stays */
     bool reads;
     bool forgets_key; /* a write that begins with a look: its key has to be remembered here */
+    bool writes; /* what it does not do while caching is off has to be remembered */
 } outcome;
 
 static const outcome outcomes[COFFER_OPERATION_COUNT] = {
-    [COFFER_OPERATION_GET] = {COFFER_MISS, true, false},
-    [COFFER_OPERATION_EXISTS] = {COFFER_MISS, true, false},
-    [COFFER_OPERATION_TTL] = {COFFER_MISS, true, false},
-    [COFFER_OPERATION_GET_MANY] = {COFFER_OK, false, false}, /* its items are misses */
-    [COFFER_OPERATION_SET] = {COFFER_NOT_STORED, false, false},
-    [COFFER_OPERATION_ADD] = {COFFER_NOT_STORED, false, false},
-    [COFFER_OPERATION_REPLACE] = {COFFER_NOT_STORED, false, true},
-    [COFFER_OPERATION_COMPARE_AND_SET] = {COFFER_NOT_STORED, false, false},
-    [COFFER_OPERATION_SET_MANY] = {COFFER_NOT_STORED, false, false},
-    [COFFER_OPERATION_DELETE] = {COFFER_MISS, false, false},
-    [COFFER_OPERATION_DELETE_MANY] = {COFFER_OK, false, false},
-    [COFFER_OPERATION_EXPIRE] = {COFFER_MISS, false, true},
-    [COFFER_OPERATION_TOUCH] = {COFFER_MISS, false, false},
-    [COFFER_OPERATION_INCREMENT] = {COFFER_AGAIN, false, false}, /* nobody may be told a number that was not counted */
-    [COFFER_OPERATION_COUNTER] = {COFFER_AGAIN, false, false},
-    [COFFER_OPERATION_RESET_COUNTER] = {COFFER_AGAIN, false, false},
-    [COFFER_OPERATION_GET_OR_LOAD] = {COFFER_AGAIN, false, false}, /* its loader is what it comes to */
-    [COFFER_OPERATION_PING] = {COFFER_AGAIN, false, false},
+    [COFFER_OPERATION_GET] = {COFFER_MISS, .reads = true},
+    [COFFER_OPERATION_EXISTS] = {COFFER_MISS, .reads = true},
+    [COFFER_OPERATION_TTL] = {COFFER_MISS, .reads = true},
+    [COFFER_OPERATION_GET_MANY] = {COFFER_OK}, /* its items are misses */
+    [COFFER_OPERATION_SET] = {COFFER_NOT_STORED, .writes = true},
+    [COFFER_OPERATION_ADD] = {COFFER_NOT_STORED, .writes = true},
+    [COFFER_OPERATION_REPLACE] = {COFFER_NOT_STORED, .forgets_key = true, .writes = true},
+    [COFFER_OPERATION_COMPARE_AND_SET] = {COFFER_NOT_STORED, .writes = true},
+    [COFFER_OPERATION_SET_MANY] = {COFFER_NOT_STORED, .writes = true},
+    [COFFER_OPERATION_DELETE] = {COFFER_MISS, .writes = true},
+    [COFFER_OPERATION_DELETE_MANY] = {COFFER_OK, .writes = true},
+    [COFFER_OPERATION_EXPIRE] = {COFFER_MISS, .forgets_key = true, .writes = true},
+    [COFFER_OPERATION_TOUCH] = {COFFER_MISS},
+    [COFFER_OPERATION_INCREMENT] = {COFFER_AGAIN}, /* nobody may be told a number that was not counted */
+    [COFFER_OPERATION_COUNTER] = {COFFER_AGAIN},
+    [COFFER_OPERATION_RESET_COUNTER] = {COFFER_AGAIN, .writes = true},
+    [COFFER_OPERATION_GET_OR_LOAD] = {COFFER_AGAIN}, /* its loader is what it comes to */
+    [COFFER_OPERATION_PING] = {COFFER_AGAIN},
 };
+
+void coffer__outage_bypassed(coffer_op *op, const coffer_slice *wire_keys, size_t count) {
+    if (outcomes[op->kind->operation].writes && op->ns->options->enabled) {
+        coffer__outage_remember(op, wire_keys, count);
+    }
+}
 
 static void count_miss(coffer_op *op) {
     coffer__op_count(op, COFFER__COUNT_misses, 1);

@@ -28,6 +28,9 @@ void coffer__outage_give_up(coffer_op *op);
 /* These keys were to be written, and were not. */
 void coffer__outage_remember(coffer_op *op, const coffer_slice *wire_keys, size_t count);
 
+/* The op does nothing because caching is turned off at run time: where it would have written, these keys are remembered. */
+void coffer__outage_bypassed(coffer_op *op, const coffer_slice *wire_keys, size_t count);
+
 /* The op ends with `status`: the one it ends with in truth. */
 coffer_status coffer__outage_outcome(coffer_op *op, coffer_status status);
 

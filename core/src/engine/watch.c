@@ -128,3 +128,14 @@ void coffer__watch_version(coffer__watch *watch, const coffer__server *server, c
     memcpy(out, server->version, COFFER__VERSION_CAP);
     coffer__lock_drop(watch->lock);
 }
+
+void coffer__watch_totals(const coffer__watch *watch, uint64_t *open_count, uint64_t *opened_count, uint64_t *refused_count) {
+    *open_count = *opened_count = *refused_count = 0;
+    for (coffer__server *server = coffer__watch_first(watch); server != NULL; server = server->next) {
+        coffer__breaker_figures figures;
+        coffer__breaker_read(server->breaker, 0, &figures);
+        *open_count += figures.state != COFFER__BREAKER_CLOSED;
+        *opened_count += figures.opened_count;
+        *refused_count += figures.refused_count;
+    }
+}

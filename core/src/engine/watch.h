@@ -30,6 +30,9 @@ coffer__server *coffer__watch_server(coffer__watch *watch, const coffer_endpoint
 /* All that are known; follow `next`. */
 coffer__server *coffer__watch_first(const coffer__watch *watch);
 
+/* Sums over all servers: how many breakers are not closed, how often they opened, what they refused. */
+void coffer__watch_totals(const coffer__watch *watch, uint64_t *open_count, uint64_t *opened_count, uint64_t *refused_count);
+
 void coffer__server_forbids(coffer__server *server, const char *command_name); /* static text */
 void coffer__watch_learn_version(coffer__watch *watch, const coffer_endpoint *endpoint, coffer_slice name, coffer_slice version);
 void coffer__watch_version(coffer__watch *watch, const coffer__server *server, char out[COFFER__VERSION_CAP]);

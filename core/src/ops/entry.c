@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "engine/flight.h"
+#include "engine/outage.h"
 #include "policy/ttl.h"
 
 /* Where the server's clock is known by a message that took a while, an entry may be this much past its end before it is refused: its server's own TTL
@@ -18,12 +19,17 @@ coffer_write_options coffer__write_options(const coffer_write_options *options) 
     return options == NULL ? (coffer_write_options)COFFER_WRITE_OPTIONS_INIT : *options;
 }
 
-bool coffer__is_bypassed(coffer_op *op) {
-    if (op->ns->options->enabled) {
+bool coffer__is_bypassed_many(coffer_op *op, const coffer_slice *wire_keys, size_t count) {
+    if (coffer__is_on(op, op->key)) {
         return false;
     }
     coffer__op_count(op, COFFER__COUNT_bypassed, 1);
+    coffer__outage_bypassed(op, wire_keys, count);
     return true;
+}
+
+bool coffer__is_bypassed(coffer_op *op) {
+    return coffer__is_bypassed_many(op, &op->wire_key, op->wire_key.len > 0 ? 1 : 0);
 }
 
 static uint64_t tolerated_end(const coffer_op *op, uint64_t expires_unix_ms) {
@@ -64,7 +70,7 @@ static bool judge_envelope(coffer_op *op, coffer_slice key, coffer_slice bytes, 
 
 bool coffer__judge(coffer_op *op, coffer_slice key, const coffer__reply *reply, size_t node, coffer__buf *scratch, coffer__seen *seen) {
     memset(seen, 0, sizeof *seen);
-    if (reply->nodes[node].type != COFFER__REPLY_BULK) {
+    if (reply->nodes[node].type != COFFER__REPLY_BULK || !coffer__is_in_share(op->ns->switches, key)) {
         seen->found = COFFER__FOUND_NOTHING;
         return true;
     }

@@ -64,8 +64,9 @@ bool coffer__reply_is_stored(coffer_op *op, const coffer_call *call);
 /* The same for an INTEGER that counts up to `most`. */
 bool coffer__reply_counts(coffer_op *op, const coffer_call *call, size_t most);
 
-/* Where the cache is turned off: counted. */
+/* Where the cache is turned off: counted, and the keys of a write remembered. On the op's key, or on these. */
 bool coffer__is_bypassed(coffer_op *op);
+bool coffer__is_bypassed_many(coffer_op *op, const coffer_slice *wire_keys, size_t count);
 
 /* Where a reader does not want options: the defaults. */
 coffer_read_options coffer__read_options(const coffer_read_options *options);

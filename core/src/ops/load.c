@@ -192,7 +192,7 @@ static void filled(coffer_op *op) {
 static bool is_worth_storing(const coffer_op *op, const load_state *state) {
     const coffer_write_options *options = &op->supplied_options;
     bool remembers = !options->absent || ((options->ttl_ms != 0 || op->ns->options->negative_ttl_ms != 0) && !op->ns->options->raw);
-    return remembers && !state->away && op->ns->options->enabled;
+    return remembers && !state->away && coffer__is_on(op, op->key);
 }
 
 /* A value that is too large, or refused by its options, is the caller's all the same. */
@@ -324,7 +324,7 @@ static void woken(coffer_op *op) {
 static void lead(coffer_op *op) {
     load_state *state = state_of(op);
     bool others_ended = coffer__flights_ended(op->ns->client->flights, op->wire_key) != state->ended_before;
-    if (others_ended && !state->away && op->ns->options->enabled) {
+    if (others_ended && !state->away && coffer__is_on(op, op->key)) {
         look(op, looked_again);
     } else {
         load(op);

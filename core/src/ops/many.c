@@ -259,7 +259,7 @@ static void begin_get_many(coffer_op *op) {
     if (!prepare_keys(op) || !make_items(op, true)) {
         return;
     }
-    if (state->count == 0 || coffer__is_bypassed(op)) {
+    if (state->count == 0 || coffer__is_bypassed_many(op, state_of(op)->wire_keys, state_of(op)->count)) {
         finish_all_missed(op);
         return;
     }
@@ -302,7 +302,7 @@ static void begin_delete_many(coffer_op *op) {
         return;
     }
     overtake_all(op);
-    if (state_of(op)->count == 0 || coffer__is_bypassed(op)) {
+    if (state_of(op)->count == 0 || coffer__is_bypassed_many(op, state_of(op)->wire_keys, state_of(op)->count)) {
         coffer__op_finish(op, COFFER_OK);
     } else if (call_on_all_keys(op, &coffer__command_unlink, coffer__client_is_routed(op->ns->client) ? 1 : KEYS_A_COMMAND)) {
         coffer__op_then(op, "delete", deleted_many);
@@ -423,7 +423,7 @@ static void begin_set_many(coffer_op *op) {
         return;
     }
     overtake_all(op);
-    if (state->count == 0 || coffer__is_bypassed(op)) {
+    if (state->count == 0 || coffer__is_bypassed_many(op, state_of(op)->wire_keys, state_of(op)->count)) {
         coffer__op_finish(op, COFFER_OK);
         return;
     }

@@ -1,0 +1,205 @@
+#include "engine.h"
+
+#include "base/alloc.h"
+#include <coffer/health.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+
+enum { MOST_REASONS = 12, REASON_CAP = 240, NAME_CAP = 288, FORBIDDEN_CAP = 200 };
+
+/* One server, and the texts that its public row lends. */
+typedef struct server_texts {
+    char name[NAME_CAP];
+    char version[COFFER__VERSION_CAP];
+    char forbidden[FORBIDDEN_CAP];
+} server_texts;
+
+/* Everything a health lends, in one piece of memory. */
+typedef struct report {
+    coffer_health_state state;
+    char reasons[MOST_REASONS][REASON_CAP];
+    const char *rows[MOST_REASONS];
+    size_t reason_count;
+    size_t away_count, endpoint_count, endpoint_cap;
+    coffer_endpoint_health *endpoints; /* behind the report */
+    server_texts *texts; /* behind those */
+} report;
+
+const char *coffer_health_state_name(coffer_health_state state) {
+    static const char *const names[] = {"healthy", "degraded", "down"};
+    return (size_t)state < sizeof names / sizeof names[0] ? names[state] : "unknown";
+}
+
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+static void
+say(report *made, coffer_health_state at_least, const char *format, ...) {
+    made->state = made->state > at_least ? made->state : at_least;
+    if (made->reason_count == MOST_REASONS) {
+        return;
+    }
+    char *out = made->reasons[made->reason_count];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(out, REASON_CAP, format, arguments);
+    va_end(arguments);
+    made->rows[made->reason_count++] = out;
+}
+
+/* ---- servers ---- */
+
+static void write_name(const coffer_endpoint *at, char out[NAME_CAP]) {
+    if (at->path.len > 0) {
+        snprintf(out, NAME_CAP, "%.*s", (int)at->path.len, at->path.data);
+    } else {
+        snprintf(out, NAME_CAP, "%.*s:%u", (int)at->host.len, at->host.data, (unsigned)at->port);
+    }
+}
+
+static void write_forbidden(const coffer__server *server, char out[FORBIDDEN_CAP]) {
+    size_t len = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < COFFER__FORBIDDEN_MOST; i++) {
+        const char *name = atomic_load_explicit(&server->forbidden[i], memory_order_acquire);
+        if (name != NULL && len + strlen(name) + 2 < FORBIDDEN_CAP) {
+            len += (size_t)snprintf(out + len, FORBIDDEN_CAP - len, "%s%s", len == 0 ? "" : " ", name);
+        }
+    }
+}
+
+static void say_breaker(report *made, const char *name, const coffer__breaker_figures *figures, uint64_t consecutive_count) {
+    const char *why = coffer_status_text(figures->last_failure);
+    bool is_away = figures->state != COFFER__BREAKER_CLOSED || figures->in_row_count >= consecutive_count;
+    made->away_count += is_away;
+    if (figures->state == COFFER__BREAKER_OPEN) {
+        say(made, COFFER_DEGRADED, "%s is away (%s) and is asked again in %llu ms", name, why, (unsigned long long)figures->retry_in_ms);
+    } else if (figures->state == COFFER__BREAKER_HALF_OPEN) {
+        say(made, COFFER_DEGRADED, "%s was away (%s) and one call is asking it now", name, why);
+    } else if (figures->in_row_count > 0) {
+        say(made, COFFER_DEGRADED, "the last %llu of the calls to %s failed (%s)", (unsigned long long)figures->in_row_count, name, why);
+    }
+}
+
+/* Without TIME an entry's life is judged by this machine's clock, and the server's TTL ends it all the same: no harm, but to be known. */
+static void say_forbidden(report *made, const server_texts *texts) {
+    if (strcmp(texts->forbidden, "TIME") == 0) {
+        say(made, COFFER_HEALTHY, "%s does not allow this user TIME: how old a value is, is judged by this machine's clock", texts->name);
+    } else if (texts->forbidden[0] != '\0') {
+        say(made, COFFER_DEGRADED, "%s does not allow this user %s", texts->name, texts->forbidden);
+    }
+}
+
+static void add_server(report *made, const coffer_client *client, const coffer__server *server, uint64_t now_ms) {
+    static const char *const states[] = {"closed", "open", "half_open"};
+    server_texts *texts = &made->texts[made->endpoint_count];
+    coffer__breaker_figures figures;
+    coffer__breaker_read(server->breaker, now_ms, &figures);
+    write_name(server->endpoint, texts->name);
+    write_forbidden(server, texts->forbidden);
+    coffer__watch_version(client->watch, server, texts->version);
+    uint64_t round_trip_ms = atomic_load_explicit(&server->round_trip_ms, memory_order_relaxed);
+    made->endpoints[made->endpoint_count++] = (coffer_endpoint_health){
+        .name = texts->name,
+        .breaker = states[figures.state],
+        .retry_in_ms = figures.retry_in_ms,
+        .opened_count = figures.opened_count,
+        .refused_count = figures.refused_count,
+        .calls_count = figures.calls_count,
+        .failed_count = figures.failed_count,
+        .round_trip_ms = round_trip_ms > INT64_MAX ? -1 : (int64_t)round_trip_ms,
+        .version = texts->version,
+        .forbidden = texts->forbidden,
+    };
+    say_breaker(made, texts->name, &figures, client->options->breaker_consecutive_count);
+    say_forbidden(made, texts);
+}
+
+static void add_servers(report *made, const coffer_client *client, uint64_t now_ms) {
+    const coffer__server *server = coffer__watch_first(client->watch);
+    for (; server != NULL && made->endpoint_count < made->endpoint_cap; server = server->next) {
+        add_server(made, client, server, now_ms);
+    }
+    if (made->endpoint_count == 0 && client->store == NULL) {
+        say(made, COFFER_HEALTHY, "no server has been asked yet");
+    } else if (made->endpoint_count > 0 && made->away_count == made->endpoint_count) {
+        made->state = COFFER_DOWN;
+    }
+}
+
+/* ---- the rest ---- */
+
+static void say_switches(report *made, const coffer_namespace *ns) {
+    uint32_t left_out = atomic_load_explicit(&ns->switches->left_out_percent, memory_order_relaxed);
+    uint32_t operations = atomic_load_explicit(&ns->switches->operations_off, memory_order_relaxed);
+    if (atomic_load_explicit(&ns->client->is_off, memory_order_relaxed)) {
+        say(made, COFFER_DEGRADED, "caching is turned off");
+    } else if (!ns->options->enabled || atomic_load_explicit(&ns->switches->is_off, memory_order_relaxed)) {
+        say(made, COFFER_DEGRADED, "caching is turned off in the namespace %s", ns->options->name);
+    }
+    for (unsigned i = 0; i < COFFER_OPERATION_COUNT; i++) {
+        if ((operations >> i & 1) != 0) {
+            say(made, COFFER_DEGRADED, "%s is turned off in the namespace %s", coffer_operation_name((coffer_operation)i), ns->options->name);
+        }
+    }
+    if (left_out > 0) {
+        say(made, COFFER_DEGRADED, "only %u %% of the keys of the namespace %s are cached", (unsigned)(100 - left_out), ns->options->name);
+    }
+}
+
+static void say_owed(report *made, const coffer_health *health) {
+    if (health->owed_count > 0) {
+        say(made, COFFER_DEGRADED, "%llu keys were written while they could not be stored: they will be deleted before anything else is asked",
+            (unsigned long long)health->owed_count);
+    }
+    if (health->lost_count > 0) {
+        say(made, COFFER_DEGRADED,
+            "%llu keys were written while they could not be stored, and could not be remembered or deleted: old values of theirs "
+            "may be served until their TTL ends (option 'outage_memory')",
+            (unsigned long long)health->lost_count);
+    }
+}
+
+static report *new_report(const coffer_client *client) {
+    size_t count = 0;
+    for (const coffer__server *server = coffer__watch_first(client->watch); server != NULL; server = server->next) {
+        count++;
+    }
+    report *made = (report *)coffer__alloc_zero(sizeof *made + count * (sizeof(coffer_endpoint_health) + sizeof(server_texts)));
+    if (made != NULL) {
+        made->endpoint_cap = count;
+        made->endpoints = (coffer_endpoint_health *)(void *)(made + 1);
+        made->texts = (server_texts *)(void *)(made->endpoints + count);
+    }
+    return made;
+}
+
+coffer_status coffer_namespace_health(coffer_namespace *ns, uint64_t now_ms, coffer_health *health) {
+    if (health->struct_size != sizeof *health) {
+        return COFFER_ARG;
+    }
+    report *made = new_report(ns->client);
+    if (made == NULL) {
+        return COFFER_NO_MEMORY;
+    }
+    health->owed_count = coffer__owed_count(ns->client->owed);
+    health->lost_count = coffer__owed_lost(ns->client->owed);
+    add_servers(made, ns->client, now_ms);
+    say_switches(made, ns);
+    say_owed(made, health);
+    health->state = made->state;
+    health->reasons = made->rows;
+    health->reason_count = made->reason_count;
+    health->endpoints = made->endpoints;
+    health->endpoint_count = made->endpoint_count;
+    health->owner = made;
+    return COFFER_OK;
+}
+
+void coffer_health_clear(coffer_health *health) {
+    if (health != NULL) {
+        coffer__release(health->owner);
+        *health = (coffer_health)COFFER_HEALTH_INIT;
+    }
+}
