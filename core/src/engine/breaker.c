@@ -73,6 +73,8 @@ bool coffer__breaker_is_failure(coffer_status status) {
     switch (status) {
     case COFFER_CONNECT:
     case COFFER_DNS:
+    case COFFER_TLS:
+    case COFFER_CERTIFICATE:
     case COFFER_TIMEOUT:
     case COFFER_CLOSED:
     case COFFER_IO:

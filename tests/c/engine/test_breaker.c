@@ -94,8 +94,9 @@ static void test_what_a_server_says_is_no_failure(void **state) {
     (void)state;
     static const coffer_status answers[] = {COFFER_MISS, COFFER_NOPERM, COFFER_WRONGTYPE, COFFER_AUTH,         COFFER_OOM,
                                             COFFER_BUSY, COFFER_MOVED,  COFFER_READONLY,  COFFER_POOL_TIMEOUT, COFFER_NO_MEMORY};
-    static const coffer_status failures[] = {COFFER_CONNECT, COFFER_DNS,      COFFER_TIMEOUT,    COFFER_CLOSED,      COFFER_IO,
-                                             COFFER_LOADING, COFFER_NOT_SENT, COFFER_MASTERDOWN, COFFER_CLUSTERDOWN, COFFER_MAYBE_APPLIED};
+    static const coffer_status failures[] = {COFFER_CONNECT,  COFFER_DNS,        COFFER_TLS,         COFFER_CERTIFICATE,
+                                             COFFER_TIMEOUT,  COFFER_CLOSED,     COFFER_IO,          COFFER_LOADING,
+                                             COFFER_NOT_SENT, COFFER_MASTERDOWN, COFFER_CLUSTERDOWN, COFFER_MAYBE_APPLIED};
     for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
         coffer__breaker *breaker = new_breaker();
         calls(breaker, 100, 1000, answers[i]);
