@@ -4,12 +4,12 @@
 
 #include "fuzz.h"
 
-enum { MOST_WORDS = 16, MOST_ASKED = 64, WORD_CAP = 48 };
+enum { MOST_WORDS = 1024, MOST_KEYS = 16, MOST_ASKED = 64, WORD_CAP = 48 };
 
 /* A command that the server has got whole. */
 typedef struct asked {
     char verb[WORD_CAP];
-    char keys[MOST_WORDS][WORD_CAP];
+    char keys[MOST_KEYS][WORD_CAP]; /* the first of them */
     size_t key_count;
 } asked;
 
@@ -109,7 +109,7 @@ static inline void take_command(scripted *s, const coffer_slice *words, size_t c
     bool many = strcmp(one->verb, "MGET") == 0 || strcmp(one->verb, "UNLINK") == 0;
     size_t first = script ? 3 : 1, behind = many ? count : first + 1;
     one->key_count = 0;
-    for (size_t i = first; i < behind && i < count; i++) {
+    for (size_t i = first; i < behind && i < count && one->key_count < MOST_KEYS; i++) {
         keep_word(one->keys[one->key_count++], words[i]);
     }
     if (strcmp(one->verb, "SET") == 0 && count > 2) {
