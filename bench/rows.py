@@ -131,6 +131,26 @@ def instructions_of_a_get(name: str, settings: Settings, port: int) -> list[Row]
     return [counted(row, ["c/coffer", "c/hiredis"], port).judge(1500)]
 
 
+def many_threads(threads: int, target: float, median_target: float | None) -> Callable[[str, Settings, int], list[Row]]:
+    """T4: throughput over hiredis', and the median; the client's threads run on all cores, as they would."""
+
+    def measure(name: str, settings: Settings, port: int) -> list[Row]:
+        ours, peer = f"threads/coffer-{threads}", f"threads/hiredis-{threads}"
+        rounds: list[dict[str, dict[str, float]]] = []
+        for _ in range(settings.rounds):
+            rounds.append({way: run_once(way, port, 10 * settings.count, None) for way in (ours, peer)})
+        rates, medians = ([figures[ours][key] / figures[peer][key] for figures in rounds] for key in ("gets_per_s", "p50_ns"))
+        what = f"C, {threads} thread{'s' if threads > 1 else ''} on one cache, over a hiredis connection each"
+        rows = [row_of(name, f"{what}: throughput", rates, ours=ours, peer=peer).judge(target, ">=")]
+        rows[0].value_unit = "kGET/s"
+        rows.append(row_of(name, f"{what}: median time", medians, ours=ours, peer=peer).judge(median_target))
+        for row, key in zip(rows, ("gets_per_s", "p50_ns"), strict=True):
+            row.ours_value, row.peer_value = (statistics.median(figures[way][key] for figures in rounds) / 1000 for way in (ours, peer))
+        return rows
+
+    return measure
+
+
 def packed_json(name: str, settings: Settings, port: int) -> list[Row]:
     """T11: the time, and how many bytes the server holds and sends."""
     asked = Comparison("857 bytes of JSON, compressed and sealed, over hiredis", "c/coffer-json-packed", "c/hiredis-json", 1.10)
@@ -270,6 +290,14 @@ ROWS: dict[str, tuple[str, list[Part]]] = {
             Comparison("C, 100 keys: hiredis pipelined over ours", "c/coffer-many", "c/hiredis-pipeline", 1.3, "faster"),
             Comparison("C, 100 keys: hiredis MGET over ours", "c/coffer-many", "c/hiredis-mget", 1.0, "faster"),
         ),
+    ),
+    "T4": (
+        "C, many threads on one cache",
+        [
+            ("1 thread", many_threads(1, 0.97, None)),
+            ("32 threads", many_threads(32, 1.5, 0.7)),
+            ("64 threads", many_threads(64, 1.5, 0.7)),
+        ],
     ),
     "T5": (
         "Python, one GET at a time",

@@ -26,6 +26,7 @@ TIMEOUT_S = 300
 
 LUAS = {"lua5.4": ("5.4", "LUA_CPATH_5_4"), "luajit": ("5.1", "LUA_CPATH")}
 C_PROGRAMS = {"c": "bench_get", "c-unobserved": "bench_get_unobserved"}
+THREADS_PROGRAM = "bench_threads"
 
 # The C functions that get once, inside of which instructions are counted; what is not named here is get_MODE.
 C_FUNCTIONS = {
@@ -69,6 +70,9 @@ def command_of(way: str, port: int, count: int) -> tuple[list[str], dict[str, st
     language, mode = way.split("/")
     environment = dict(os.environ)
     words = [mode, str(port), str(count)]
+    if language == "threads":  # threads/coffer-32
+        client, threads = mode.split("-")
+        return [str(PROGRAMS / THREADS_PROGRAM), client, str(port), str(max(count // int(threads), 1)), threads], environment
     if language in C_PROGRAMS:
         return [str(PROGRAMS / C_PROGRAMS[language]), *words], environment
     if language == "python":
@@ -92,10 +96,10 @@ def started(command: list[str], environment: dict[str, str]) -> subprocess.Compl
     return done
 
 
-def run_once(way: str, port: int, count: int, core: int) -> dict[str, float]:
-    """One round of a way: what it printed."""
+def run_once(way: str, port: int, count: int, core: int | None) -> dict[str, float]:
+    """One round of a way: what it printed. `core` None: on all cores."""
     command, environment = command_of(way, port, count)
-    done = started([*pin(core), *command], environment)
+    done = started([*([] if core is None else pin(core)), *command], environment)
     try:
         figures: dict[str, float] = json.loads(done.stdout)
     except ValueError as fault:

@@ -25,7 +25,7 @@ def slow(_: Command) -> bytes:
 
 
 def test_eight_threads_wait_together() -> None:
-    with ScriptedServer(slow) as server, coffer.Cache(server.url, raw=True, timeout=5) as cache:
+    with ScriptedServer(slow) as server, coffer.Cache(server.url, raw=True, timeout=5, pipeline_depth=1) as cache:
         began = time.monotonic()
         assert together(8, lambda index: cache.get(f"key:{index}")) == [b"found"] * 8
         assert time.monotonic() - began < 0.4, "they waited for each other"
@@ -83,7 +83,8 @@ def test_a_late_reply_goes_to_nobody() -> None:
 
 
 def test_a_full_pool_says_so() -> None:
-    with ScriptedServer(lambda _: None) as server, coffer.Cache(server.url, raw=True, pool_max=1, acquire_timeout=0.1, timeout=2) as cache:
+    limits = {"pool_max": 1, "pipeline_depth": 1, "acquire_timeout": 0.1, "timeout": 2}
+    with ScriptedServer(lambda _: None) as server, coffer.Cache(server.url, raw=True, **limits) as cache:
         faults = together(2, lambda _: cache.get("key"))
         kinds = {type(fault) for fault in faults}
         assert coffer.PoolTimeoutError in kinds

@@ -48,6 +48,7 @@ extern "C" {
     X(acquire_timeout,    TIME,    acquire_timeout_ms,    "2s",      "",                                  0, "how long a call may wait for a free connection, within its deadline") \
     X(pool_min,           COUNT,   pool_min_count,        "0",       "",                                  0, "connections kept open once they were made") \
     X(pool_max,           COUNT,   pool_max_count,        "16",      "",                                  0, "connections at most, 1 to 4096") \
+    X(pipeline_depth,     COUNT,   pipeline_depth_count,  "16",      "",                                  0, "callers that share a connection at most, 1 to 4096; 1: each has one to itself") \
     X(pool_idle_timeout,  TIME,    pool_idle_ms,          "5m",      "",                                  0, "an unused connection is closed after this") \
     X(keepalive,          TIME,    keepalive_ms,          "60s",     "",                                  0, "TCP keepalive's idle time, at least a second") \
     X(breaker,            BOOL,    breaker,               "true",    "",                                  0, "false: a server that keeps failing is asked all the same") \

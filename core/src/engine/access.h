@@ -14,4 +14,10 @@ coffer_namespace *coffer__op_namespace(const coffer_op *op);
 /* The waiter it was given by coffer_op_set_waiter, lent; NULL where it has none. */
 coffer_waiter *coffer__op_waiter(const coffer_op *op);
 
+/* Ends the calls in flight on this conn as when the deadline passes; their replies will be read and dropped. The conn is the caller's to lock. */
+void coffer__op_give_up(coffer_op *op, const coffer_conn *conn);
+
+/* In a forked child: ends all calls in flight, without touching their conns, in which a thread of the parent may have been at work. */
+void coffer__op_orphan(coffer_op *op);
+
 #endif

@@ -108,7 +108,6 @@ static void keep_detail(coffer_call *call, coffer_slice text) {
 
 static void become_done(coffer_call *call, coffer_status status) {
     call->status = status;
-    call->conn = NULL;
     atomic_store_explicit(&call->state, COFFER__CALL_DONE, memory_order_release);
 }
 

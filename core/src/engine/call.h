@@ -21,7 +21,7 @@ typedef enum coffer__call_state {
 struct coffer_call {
     const coffer__command *command;
     coffer_waiter *waiter; /* the op's, a reference of its own while SENT */
-    coffer_conn *conn; /* while SENT */
+    coffer_conn *conn; /* where it was sent; its owner sets it, and nobody else */
     _Atomic int state;
     coffer_status status; /* OK: the server answered, and not with an error */
     bool script_sent; /* with its text */

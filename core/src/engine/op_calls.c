@@ -1,17 +1,41 @@
 /* An op's calls: handed out, looked after, sent again. What comes of them is the op's step. */
 #include "engine.h"
 
+#include "access.h"
 #include "outage.h"
 #include "route.h"
+
+static void give_up_sent(coffer_op *op, coffer_call *call) {
+    coffer__conn_forget(call->conn, call);
+    coffer__topology_timed_out(op->ns->client->topology, call->endpoint, op->now_ms);
+    coffer__call_end(call, call->command->writes ? COFFER_MAYBE_APPLIED : COFFER_TIMEOUT, coffer_status_text(COFFER_TIMEOUT));
+}
+
+void coffer__op_give_up(coffer_op *op, const coffer_conn *conn) {
+    for (size_t i = op->next_due; i < op->call_count; i++) {
+        coffer_call *call = &op->calls[i];
+        if (coffer__call_is(call, COFFER__CALL_SENT) && call->conn == conn) {
+            give_up_sent(op, call);
+        }
+    }
+}
+
+void coffer__op_orphan(coffer_op *op) {
+    for (size_t i = op->next_due; i < op->call_count; i++) {
+        coffer_call *call = &op->calls[i];
+        if (coffer__call_is(call, COFFER__CALL_SENT)) {
+            coffer__call_end(call, call->command->writes ? COFFER_MAYBE_APPLIED : COFFER_CLOSED,
+                             "the process has forked: the connection is its parent's");
+        }
+    }
+}
 
 /* The deadline has passed: what is in flight is given up (a tombstone stays in its conn), what was not sent never will be. */
 void coffer__op_give_up_calls(coffer_op *op) {
     for (size_t i = op->next_due; i < op->call_count; i++) {
         coffer_call *call = &op->calls[i];
         if (coffer__call_is(call, COFFER__CALL_SENT)) {
-            coffer__conn_forget(call->conn, call);
-            coffer__topology_timed_out(op->ns->client->topology, call->endpoint, op->now_ms);
-            coffer__call_end(call, call->command->writes ? COFFER_MAYBE_APPLIED : COFFER_TIMEOUT, coffer_status_text(COFFER_TIMEOUT));
+            give_up_sent(op, call);
         } else if (coffer__call_is(call, COFFER__CALL_OPEN)) {
             coffer__call_end(call, COFFER_TIMEOUT, NULL);
         }

@@ -13,7 +13,7 @@ enum { WAIT_WITHOUT_MEMORY_MS = 10 };
 
 static void family_unref(coffer__family *family) {
     if (family != NULL && atomic_fetch_sub_explicit(&family->refs, 1, memory_order_acq_rel) == 1) {
-        coffer__pool_free(family->pool);
+        coffer__pools_free(family->pools);
         coffer__secure_clear(&family->secure);
         coffer_client_free(family->client);
         coffer__release(family);
@@ -31,7 +31,7 @@ static coffer_status family_new(coffer__family **family, const coffer_options *o
     if (status == COFFER_OK) {
         status = coffer__secure_init(&made->secure, made->client, error);
     }
-    if (status == COFFER_OK && !coffer_client_is_local(made->client) && (status = coffer__pool_new(&made->pool, made->client)) != COFFER_OK) {
+    if (status == COFFER_OK && !coffer_client_is_local(made->client) && (status = coffer__pools_new(&made->pools, made->client)) != COFFER_OK) {
         coffer__error_set(error, status, "the cache cannot be opened: %s", coffer_status_text(status));
     }
     if (status != COFFER_OK) {
@@ -47,8 +47,8 @@ static void family_enter(coffer__family *family) {
     if (coffer__forked(&family->generation)) {
         coffer_client_after_fork(family->client);
         coffer__secure_after_fork(&family->secure);
-        if (family->pool != NULL) {
-            coffer__pool_after_fork(family->pool);
+        if (family->pools != NULL) {
+            coffer__pools_after_fork(family->pools);
         }
         coffer__forked_done(&family->generation);
     }
@@ -159,7 +159,7 @@ static coffer_want run_without_memory(coffer_op *op) {
 coffer_want coffer_cache_run(coffer_cache *cache, coffer_op *op, uint64_t slice_ms) {
     family_enter(cache->family);
     coffer__run *run = coffer__run_of(op);
-    return run == NULL ? run_without_memory(op) : coffer__run_go(run, cache->family->pool, op, slice_ms);
+    return run == NULL ? run_without_memory(op) : coffer__run_go(run, cache->family->pools, op, slice_ms);
 }
 
 void coffer_cache_drop(coffer_cache *cache, coffer_op *op) {
@@ -211,8 +211,8 @@ void coffer_values_clear(coffer_value *values, size_t count) {
 
 coffer_status coffer_stats(coffer_cache *cache, coffer_metrics *metrics) {
     coffer_status status = coffer_metrics_read(coffer__cache_enter(cache), metrics);
-    if (status == COFFER_OK && metrics->struct_size >= sizeof *metrics && cache->family->pool != NULL) {
-        coffer__pool_read(cache->family->pool, metrics);
+    if (status == COFFER_OK && metrics->struct_size >= sizeof *metrics && cache->family->pools != NULL) {
+        coffer__pools_read(cache->family->pools, metrics);
     }
     return status;
 }

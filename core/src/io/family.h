@@ -1,8 +1,8 @@
-/* What the handles of one client share: the client and the pool. Counted. */
+/* What the handles of one client share: the client and its pools. Counted. */
 #ifndef COFFER_IO_FAMILY_H
 #define COFFER_IO_FAMILY_H
 
-#include "pool.h"
+#include "pools.h"
 #include "secure.h"
 #include <coffer/cache.h>
 
@@ -11,7 +11,7 @@ typedef struct coffer__family {
     _Atomic uint64_t generation; /* of forks */
     coffer_client *client;
     coffer__secure secure; /* the client's driver */
-    coffer__pool *pool; /* NULL for mem:// */
+    coffer__pools *pools; /* NULL for mem:// */
 } coffer__family;
 
 struct coffer_cache {

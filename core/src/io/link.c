@@ -28,7 +28,9 @@ coffer_status coffer__link_new(coffer__link **link, coffer_client *client, const
         return COFFER_NO_MEMORY;
     }
     coffer__stream_init(&made->stream);
-    atomic_init(&made->idle, false);
+    atomic_init(&made->users, 1); /* who makes it */
+    atomic_init(&made->broken, false);
+    pthread_mutex_init(&made->mutex, NULL);
     made->client = client;
     made->endpoint = endpoint;
     *link = made;
@@ -44,12 +46,9 @@ void coffer__link_free(coffer__link *link) {
         coffer__stream_close(&link->stream);
         coffer_conn_free(link->conn);
         coffer__dial_free(link->dial);
+        pthread_mutex_destroy(&link->mutex);
         coffer__release(link);
     }
-}
-
-bool coffer__link_is_usable(coffer__link *link) {
-    return coffer_conn_status(link->conn) == COFFER_OK && coffer__stream_is_quiet(&link->stream);
 }
 
 coffer_status coffer__link_connect(coffer__link *link, const coffer__limits *limits, char detail[COFFER__DETAIL_CAP]) {
@@ -68,6 +67,7 @@ coffer_status coffer__link_connect(coffer__link *link, const coffer__limits *lim
                                 coffer__clock_ms());
     coffer__dial_free(link->dial);
     link->dial = NULL;
+    link->moved_us = coffer__clock_us();
     return status;
 }
 
@@ -79,9 +79,9 @@ static void fail(coffer__link *link, coffer_status why, const char *what) {
     coffer_conn_fail(link->conn, why, detail);
 }
 
-/* Bytes came (or the end, or an error): the conn is told. */
-static void came(coffer__link *link, const char *bytes, ssize_t got, uint64_t now_us) {
+void coffer__link_came(coffer__link *link, const char *bytes, ssize_t got, uint64_t now_us) {
     if (got > 0) {
+        link->moved_us = now_us;
         coffer_conn_feed(link->conn, coffer_slice_of(bytes, (size_t)got), now_us / COFFER__US_PER_MS);
     } else if (got != -EAGAIN) {
         coffer_status why;
@@ -93,71 +93,56 @@ static void came(coffer__link *link, const char *bytes, ssize_t got, uint64_t no
 /* A server that hangs up may have said why, "-ERR max number of clients reached": that is read before the conn is given up. */
 static void could_not_send(coffer__link *link, int error) {
     char words[1024];
+    uint64_t now_us = coffer__clock_us();
     ssize_t got = coffer__stream_receive_now(&link->stream, words, sizeof words);
     if (got > 0) {
-        came(link, words, got, coffer__clock_us());
+        coffer__link_came(link, words, got, now_us);
     }
-    came(link, words, -error, 0);
+    coffer__link_came(link, words, -error, now_us);
 }
 
-void coffer__link_flush(coffer__link *link) {
+void coffer__link_flush(coffer__link *link, const void *reader) {
     while (coffer_conn_status(link->conn) == COFFER_OK) {
         coffer_slice out = coffer_conn_output(link->conn);
-        if (out.len == 0) {
+        if (out.len == 0 && !coffer__stream_has_unsent(&link->stream)) {
             return;
         }
         ssize_t sent = coffer__stream_send(&link->stream, out);
-        if (sent == -EAGAIN) {
+        if (sent == -EAGAIN || (sent == 0 && out.len == 0)) {
             return;
         }
-        if (sent < 0) {
+        if (sent >= 0) {
+            coffer_conn_sent(link->conn, (size_t)sent);
+        } else if (link->leader == NULL || link->leader == reader) {
             could_not_send(link, (int)-sent);
+        } else { /* bytes that the leader has read and not told yet come before any that could be read here */
             return;
         }
-        coffer_conn_sent(link->conn, (size_t)sent);
     }
 }
 
-/* The kernel takes nothing more now: waits until it does, or bytes come. -EAGAIN: neither, or only the first. */
-static ssize_t wait_both(coffer__link *link, char *buffer, size_t cap, uint64_t until_us) {
-    short events = coffer__stream_wait(&link->stream, POLLIN | POLLOUT, until_us);
-    return (events & ~POLLOUT) == 0 ? -EAGAIN : coffer__stream_receive_now(&link->stream, buffer, cap);
+/* ---- fit for use ------------------------------------------------------------------------------------------------ */
+
+enum { STALL_GRACE_MS = 50 }; /* who waits as long as calls usually do gives up by itself first */
+
+uint64_t coffer__link_heed_stall(coffer__link *link, uint64_t now_us) {
+    uint64_t limit_ms = coffer_client_options(link->client)->timeout_ms + STALL_GRACE_MS;
+    if (coffer_conn_due(link->conn) == 0) {
+        return coffer__clock_add_ms(now_us, limit_ms);
+    }
+    uint64_t end_us = coffer__clock_add_ms(link->moved_us, limit_ms);
+    if (now_us >= end_us) {
+        fail(link, COFFER_TIMEOUT, "no reply came for as long as a call may take");
+        coffer__stream_shut(&link->stream); /* whoever reads is let go */
+    }
+    return end_us;
 }
 
-static ssize_t read_some(coffer__link *link, const coffer__limits *limits, uint64_t now_us, char *buffer, size_t cap) {
-    uint64_t until_us = coffer__limits_first(limits);
-    if (coffer_conn_output(link->conn).len > 0) { /* what the stream has taken is its own to send */
-        return wait_both(link, buffer, cap, until_us);
+bool coffer__link_is_usable(coffer__link *link, uint64_t now_us) {
+    if (coffer_conn_due(link->conn) > 0) {
+        coffer__link_heed_stall(link, now_us);
+    } else if (!coffer__stream_is_quiet(&link->stream)) {
+        return false;
     }
-    return coffer__stream_receive(&link->stream, buffer, cap, now_us, until_us);
-}
-
-/* Nobody else has calls on this link: whoever is named is its only user. */
-static bool has_news(coffer__link *link) {
-    bool news = coffer_conn_status(link->conn) != COFFER_OK;
-    coffer_waiter *waiter;
-    while ((waiter = coffer_conn_pop_ready(link->conn)) != NULL) {
-        coffer_waiter_free(waiter);
-        news = true;
-    }
-    return news;
-}
-
-coffer_status coffer__link_exchange(coffer__link *link, const coffer__limits *limits, uint64_t *now_us, char *buffer, size_t cap) {
-    for (;;) {
-        coffer__link_flush(link);
-        if (has_news(link)) {
-            *now_us = coffer__clock_us();
-            return COFFER_OK;
-        }
-        ssize_t got = read_some(link, limits, *now_us, buffer, cap);
-        *now_us = coffer__clock_us();
-        came(link, buffer, got, *now_us);
-        if (has_news(link) || *now_us >= limits->deadline_us) {
-            return COFFER_OK;
-        }
-        if (*now_us >= limits->slice_us) {
-            return COFFER_AGAIN;
-        }
-    }
+    return coffer_conn_status(link->conn) == COFFER_OK;
 }

@@ -1,8 +1,9 @@
-/* link: a stream and the conn that speaks on it. One caller uses it at a time.
+/* link: a stream, the conn that speaks on it, and the callers that share it.
  *
  *     coffer__link_new(&link, client, endpoint)
  *     coffer__link_connect(link, ...)       until it says something else than AGAIN
- *     coffer__link_exchange(link, ...)      writes what is to be written, reads until a call has ended
+ *     coffer__link_lock(link)               then anybody may put a call into link->conn and flush it;
+ *                                           one reads for all: the leader (await.c)
  *     coffer__link_free(link)               closes it
  *
  *          NAME --> ADDRESS --> PENDING --> open, conn made, its handshake is the first output
@@ -15,20 +16,31 @@
 #include "stream.h"
 #include <coffer/driver.h>
 
+#include <pthread.h>
+
 enum { COFFER__NAME_CAP = 160, COFFER__DETAIL_CAP = 320 };
 
 typedef struct coffer__dial coffer__dial; /* what only a link that connects has */
+typedef struct coffer__hold coffer__hold; /* a run's share of a link; run_internal.h */
 
 typedef struct coffer__link {
-    struct coffer__link *newer, *older; /* among the idle ones of its pool */
-    coffer__stream stream;
-    atomic_bool idle; /* in the pool and nobody's; read by a forked child */
+    /* its pool's, under the pool's mutex */
+    struct coffer__link *newer, *older; /* in the row of those that have room for another caller */
+    bool roomy; /* in that row */
     size_t slot; /* its place in its pool */
     uint64_t idle_since_ms;
+    _Atomic size_t users; /* read by a forked child, and by a user who wants to know whether it is alone */
+    /* for all */
+    coffer__stream stream;
     coffer_client *client; /* lent: the pool's */
     const coffer_endpoint *endpoint; /* lent: the client's */
-    coffer_conn *conn; /* NULL until it is open */
     coffer__dial *dial; /* NULL once it is open */
+    atomic_bool broken; /* its conn has failed: no new callers */
+    pthread_mutex_t mutex; /* of what follows */
+    coffer_conn *conn; /* NULL until it is open */
+    const void *leader; /* the run that reads; NULL: nobody does */
+    coffer__hold *followers; /* who wait for replies that somebody else reads */
+    uint64_t moved_us; /* when bytes last came, or the first call was put into an idle conn */
 } coffer__link;
 
 /* Until when a step may take: until the slice ends (then AGAIN, and the step goes on later), and until the op's deadline. */
@@ -50,16 +62,28 @@ void coffer__link_disown(coffer__link *link);
 /* OK: open. AGAIN: the slice is over. TIMEOUT, DNS, CONNECT (after each address was tried), NO_MEMORY: `detail` says what and where. */
 coffer_status coffer__link_connect(coffer__link *link, const coffer__limits *limits, char detail[COFFER__DETAIL_CAP]);
 
-/* Open, its conn is well, and the server has neither sent anything nor hung up while nobody looked (F02). */
-bool coffer__link_is_usable(coffer__link *link);
+static inline void coffer__link_lock(coffer__link *link) {
+    pthread_mutex_lock(&link->mutex);
+}
 
-/* Writes and reads until at least one call has ended or the conn has failed (OK: ask the op), the deadline has come (OK too) or the slice is over
- * (AGAIN). *now_us: the time at entry, and at the end. `buffer` is scratch. While the server takes nothing more it is read from, because it
- * may be waiting for that. */
-coffer_status coffer__link_exchange(coffer__link *link, const coffer__limits *limits, uint64_t *now_us, char *buffer, size_t cap);
+static inline void coffer__link_unlock(coffer__link *link) {
+    pthread_mutex_unlock(&link->mutex);
+}
 
-/* Writes what can be written without waiting. */
-void coffer__link_flush(coffer__link *link);
+/* ---- under its mutex */
+
+/* Its conn is well; where nothing is due, the server has neither sent anything nor hung up while nobody looked (F02); where something is, a reply has
+ * come not too long ago. Else it is failed. */
+bool coffer__link_is_usable(coffer__link *link, uint64_t now_us);
+
+/* Fails it where something is due and nothing has come for as long as a call may take (the option 'timeout'). When to ask again at the latest. */
+uint64_t coffer__link_heed_stall(coffer__link *link, uint64_t now_us);
+
+/* Writes what can be written without waiting. `reader`: who asks; where somebody else reads, a broken stream is left for that one to find. */
+void coffer__link_flush(coffer__link *link, const void *reader);
+
+/* Bytes came (or the end, or an error): the conn is told. For the leader. */
+void coffer__link_came(coffer__link *link, const char *bytes, ssize_t got, uint64_t now_us);
 
 /* "10.0.0.1:6379", "[::1]:6379", "/run/redis.sock". */
 const char *coffer__endpoint_name(const coffer_endpoint *endpoint, char out[COFFER__NAME_CAP]);

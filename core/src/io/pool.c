@@ -3,37 +3,25 @@
 #include "base/alloc.h"
 #include "clock.h"
 #include "policy/options_internal.h"
+#include "run.h"
 
 #include <assert.h>
+#include <pthread.h>
 
 typedef _Atomic(coffer__link *) slot;
 
 struct coffer__pool {
     pthread_mutex_t mutex;
     coffer_client *client;
-    size_t min, max;
+    const coffer_endpoint *endpoint;
+    size_t min, max, depth;
     uint64_t idle_ms;
-    size_t total, in_use, connecting, idle;
-    coffer__link *newest, *oldest; /* of the idle ones */
+    size_t total, in_use, connecting, idle, queued;
+    coffer__link *newest, *oldest; /* of those with room for another caller: idle ones, and shared ones that are not full */
     coffer__ticket *first, *last;
     uint64_t made_count, failed_count, waits_count, timeouts_count;
     slot *slots; /* max of them: every link with a socket, for a forked child, which cannot trust lists */
 };
-
-/* ---- tickets ---------------------------------------------------------------------------------------------------- */
-
-void coffer__ticket_init(coffer__ticket *ticket) {
-    pthread_condattr_t attributes;
-    memset(ticket, 0, sizeof *ticket);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&ticket->granted, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
-void coffer__ticket_clear(coffer__ticket *ticket) {
-    pthread_cond_destroy(&ticket->granted);
-}
 
 /* ---- the books; all under the mutex ----------------------------------------------------------------------------- */
 
@@ -43,27 +31,24 @@ static void lock(coffer__pool *pool) {
 
 static void unlock(coffer__pool *pool) {
     assert(pool->idle + pool->in_use + pool->connecting == pool->total && pool->total <= pool->max);
-    assert((pool->idle == 0) == (pool->newest == NULL) && (pool->newest == NULL) == (pool->oldest == NULL));
-    assert(pool->first == NULL || (pool->idle == 0 && pool->total == pool->max));
+    assert(pool->idle == 0 || pool->newest != NULL);
+    assert(pool->first == NULL || pool->newest == NULL);
     pthread_mutex_unlock(&pool->mutex);
 }
 
-static void push_idle(coffer__pool *pool, coffer__link *link, uint64_t now_ms) {
-    link->idle_since_ms = now_ms;
+static void push_roomy(coffer__pool *pool, coffer__link *link) {
     link->newer = NULL;
     link->older = pool->newest;
     *(pool->newest == NULL ? &pool->oldest : &pool->newest->newer) = link;
     pool->newest = link;
-    pool->idle++;
-    atomic_store(&link->idle, true);
+    link->roomy = true;
 }
 
-static void remove_idle(coffer__pool *pool, coffer__link *link) {
-    atomic_store(&link->idle, false);
+static void remove_roomy(coffer__pool *pool, coffer__link *link) {
     *(link->newer == NULL ? &pool->newest : &link->newer->older) = link->older;
     *(link->older == NULL ? &pool->oldest : &link->older->newer) = link->newer;
     link->newer = link->older = NULL;
-    pool->idle--;
+    link->roomy = false;
 }
 
 static void forget_link(coffer__pool *pool, coffer__link *link) {
@@ -71,15 +56,17 @@ static void forget_link(coffer__pool *pool, coffer__link *link) {
 }
 
 static bool is_expired(const coffer__pool *pool, const coffer__link *link, uint64_t now_ms) {
-    return now_ms > link->idle_since_ms && now_ms - link->idle_since_ms >= pool->idle_ms;
+    return atomic_load_explicit(&link->users, memory_order_relaxed) == 0 && now_ms > link->idle_since_ms &&
+           now_ms - link->idle_since_ms >= pool->idle_ms;
 }
 
 /* Takes links that were unused too long out of the books; the caller frees the chain (by `older`) when the mutex is free. */
 static coffer__link *take_expired(coffer__pool *pool, uint64_t now_ms) {
     coffer__link *chain = NULL;
-    while (pool->oldest != NULL && pool->total > pool->min && is_expired(pool, pool->oldest, now_ms)) {
+    while (pool->idle > 0 && pool->total > pool->min && is_expired(pool, pool->oldest, now_ms)) {
         coffer__link *link = pool->oldest;
-        remove_idle(pool, link);
+        remove_roomy(pool, link);
+        pool->idle--;
         forget_link(pool, link);
         pool->total--;
         link->older = chain;
@@ -96,15 +83,33 @@ static void free_chain(coffer__link *link) {
     }
 }
 
-/* The warmest idle link or room for a new one; NONE where there is neither. */
-static coffer__grant grant_now(coffer__pool *pool, coffer__ticket *ticket) {
+static void share(coffer__pool *pool, coffer__link *link) {
+    size_t users = atomic_fetch_add(&link->users, 1);
+    if (users == 0) {
+        pool->idle--;
+        pool->in_use++;
+    }
+    if (users + 1 == pool->depth) {
+        remove_roomy(pool, link);
+    }
+}
+
+/* The links that are being made will have room for so many beside those who make them. */
+static size_t room_to_come(const coffer__pool *pool) {
+    return pool->connecting * (pool->depth - 1);
+}
+
+/* `waiting`: how many want one before this ticket. */
+static coffer__grant grant_now(coffer__pool *pool, coffer__ticket *ticket, size_t waiting) {
+    while (pool->newest != NULL && atomic_load_explicit(&pool->newest->broken, memory_order_relaxed)) {
+        remove_roomy(pool, pool->newest); /* its last user closes it */
+    }
     ticket->link = pool->newest;
     if (ticket->link != NULL) {
-        remove_idle(pool, ticket->link);
-        pool->in_use++;
+        share(pool, ticket->link);
         return COFFER__GRANT_LINK;
     }
-    if (pool->total < pool->max) {
+    if (pool->total < pool->max && waiting >= room_to_come(pool)) {
         pool->total++;
         pool->connecting++;
         return COFFER__GRANT_SLOT;
@@ -117,6 +122,7 @@ static void enqueue(coffer__pool *pool, coffer__ticket *ticket) {
     ticket->next = NULL;
     *(pool->last == NULL ? &pool->first : &pool->last->next) = ticket;
     pool->last = ticket;
+    pool->queued++;
     pool->waits_count++;
 }
 
@@ -131,25 +137,26 @@ static void dequeue(coffer__pool *pool, coffer__ticket *ticket) {
         pool->last = before;
     }
     ticket->queued = false;
+    pool->queued--;
 }
 
-/* Something became free: the first in the queue gets it. */
+/* Something became free: the first in the queue get it. Each is woken here: it cannot leave, and be gone, without the mutex. */
 static void serve_queue(coffer__pool *pool) {
     while (pool->first != NULL) {
         coffer__ticket *ticket = pool->first;
-        coffer__grant grant = grant_now(pool, ticket);
+        coffer__grant grant = grant_now(pool, ticket, pool->queued - 1);
         if (grant == COFFER__GRANT_NONE) {
             return;
         }
         dequeue(pool, ticket);
         ticket->grant = grant;
-        pthread_cond_signal(&ticket->granted);
+        coffer__run_wake(ticket->run);
     }
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
-coffer_status coffer__pool_new(coffer__pool **pool, coffer_client *client) {
+coffer_status coffer__pool_new(coffer__pool **pool, coffer_client *client, const coffer_endpoint *endpoint) {
     const coffer_options *options = coffer_client_options(client);
     coffer__pool *made = (coffer__pool *)coffer__alloc_zero(sizeof *made);
     if (made != NULL) {
@@ -161,6 +168,8 @@ coffer_status coffer__pool_new(coffer__pool **pool, coffer_client *client) {
         return COFFER_NO_MEMORY;
     }
     made->client = client;
+    made->endpoint = endpoint;
+    made->depth = (size_t)options->pipeline_depth_count;
     made->min = (size_t)options->pool_min_count;
     made->idle_ms = options->pool_idle_ms;
     pthread_mutex_init(&made->mutex, NULL);
@@ -187,12 +196,12 @@ void coffer__pool_after_fork(coffer__pool *pool) {
             continue;
         }
         coffer__link_disown(link);
-        if (atomic_load(&link->idle)) {
+        if (atomic_load(&link->users) == 0) {
             coffer__link_free(link);
         }
     }
     pthread_mutex_init(&pool->mutex, NULL);
-    pool->total = pool->in_use = pool->connecting = pool->idle = 0;
+    pool->total = pool->in_use = pool->connecting = pool->idle = pool->queued = 0;
     pool->newest = pool->oldest = NULL;
     pool->first = pool->last = NULL;
 }
@@ -202,7 +211,7 @@ void coffer__pool_after_fork(coffer__pool *pool) {
 coffer__grant coffer__pool_take(coffer__pool *pool, coffer__ticket *ticket, uint64_t now_ms) {
     lock(pool);
     coffer__link *expired = take_expired(pool, now_ms);
-    ticket->grant = pool->first != NULL ? COFFER__GRANT_NONE : grant_now(pool, ticket);
+    ticket->grant = pool->first != NULL && room_to_come(pool) == 0 ? COFFER__GRANT_NONE : grant_now(pool, ticket, pool->queued);
     coffer__grant grant = ticket->grant;
     if (grant == COFFER__GRANT_NONE) {
         enqueue(pool, ticket);
@@ -212,52 +221,61 @@ coffer__grant coffer__pool_take(coffer__pool *pool, coffer__ticket *ticket, uint
     return grant;
 }
 
-coffer__grant coffer__pool_wait(coffer__pool *pool, coffer__ticket *ticket, uint64_t until_us) {
-    const struct timespec until = coffer__clock_deadline(until_us);
+coffer__grant coffer__pool_granted(coffer__pool *pool, const coffer__ticket *ticket) {
     lock(pool);
-    int timed_out = 0;
-    while (ticket->grant == COFFER__GRANT_NONE && timed_out == 0) {
-        timed_out = pthread_cond_timedwait(&ticket->granted, &pool->mutex, &until);
-    }
     coffer__grant grant = ticket->grant;
     unlock(pool);
     return grant;
 }
 
-void coffer__pool_leave(coffer__pool *pool, coffer__ticket *ticket) {
+/* With no user, and nobody able to become one without the mutex, the conn may be looked into. */
+static bool may_idle(coffer__link *link) {
+    return !atomic_load_explicit(&link->broken, memory_order_relaxed) && coffer_conn_idle(link->conn);
+}
+
+/* A share less. The link that nobody wants any more, for the caller to free when the mutex is free; else NULL. */
+static coffer__link *unshare(coffer__pool *pool, coffer__link *link, uint64_t now_ms) {
+    bool last = atomic_fetch_sub(&link->users, 1) == 1;
+    pool->in_use -= last;
+    if (last && !may_idle(link)) {
+        if (link->roomy) {
+            remove_roomy(pool, link);
+        }
+        forget_link(pool, link);
+        pool->total--;
+        return link;
+    }
+    if (last) {
+        link->idle_since_ms = now_ms;
+        pool->idle++;
+    }
+    if (!link->roomy && !atomic_load_explicit(&link->broken, memory_order_relaxed)) {
+        push_roomy(pool, link);
+    }
+    return NULL;
+}
+
+void coffer__pool_leave(coffer__pool *pool, coffer__ticket *ticket, uint64_t now_ms) {
+    coffer__link *gone = NULL;
     lock(pool);
     if (ticket->queued) {
         dequeue(pool, ticket);
     } else if (ticket->grant == COFFER__GRANT_LINK) {
-        pool->in_use--;
-        push_idle(pool, ticket->link, coffer__clock_ms());
-        serve_queue(pool);
+        gone = unshare(pool, ticket->link, now_ms);
     } else if (ticket->grant == COFFER__GRANT_SLOT) {
         pool->connecting--;
         pool->total--;
-        serve_queue(pool);
     }
+    serve_queue(pool);
     ticket->grant = COFFER__GRANT_NONE;
     unlock(pool);
-}
-
-coffer__grant coffer__pool_replace(coffer__pool *pool, coffer__ticket *ticket, coffer__link *dead, uint64_t now_ms) {
-    lock(pool);
-    forget_link(pool, dead);
-    pool->in_use--;
-    pool->total--;
-    coffer__link *expired = take_expired(pool, now_ms);
-    coffer__grant grant = ticket->grant = grant_now(pool, ticket);
-    unlock(pool);
-    free_chain(expired);
-    coffer__link_free(dead);
-    return grant;
+    coffer__link_free(gone);
 }
 
 /* ---- connecting ------------------------------------------------------------------------------------------------- */
 
-coffer_status coffer__pool_make(coffer__pool *pool, const coffer_endpoint *endpoint, coffer__link **link) {
-    coffer_status status = coffer__link_new(link, pool->client, endpoint);
+coffer_status coffer__pool_make(coffer__pool *pool, coffer__link **link) {
+    coffer_status status = coffer__link_new(link, pool->client, pool->endpoint);
     if (status != COFFER_OK) {
         return status;
     }
@@ -272,13 +290,18 @@ coffer_status coffer__pool_make(coffer__pool *pool, const coffer_endpoint *endpo
     return COFFER_OK;
 }
 
-void coffer__pool_opened(coffer__pool *pool, coffer__link *link) {
-    (void)link;
+void coffer__pool_opened(coffer__pool *pool, coffer__link *link, uint64_t now_ms) {
     lock(pool);
+    coffer__link *expired = take_expired(pool, now_ms);
     pool->connecting--;
     pool->in_use++;
     pool->made_count++;
+    if (pool->depth > 1) {
+        push_roomy(pool, link);
+    }
+    serve_queue(pool);
     unlock(pool);
+    free_chain(expired);
 }
 
 void coffer__pool_give_up_slot(coffer__pool *pool, coffer__link *link) {
@@ -297,22 +320,13 @@ void coffer__pool_give_up_slot(coffer__pool *pool, coffer__link *link) {
 /* ---- giving back ------------------------------------------------------------------------------------------------ */
 
 void coffer__pool_give(coffer__pool *pool, coffer__link *link, uint64_t now_ms) {
-    bool keep = coffer_conn_idle(link->conn);
     lock(pool);
-    pool->in_use--;
-    if (keep) {
-        push_idle(pool, link, now_ms);
-    } else {
-        forget_link(pool, link);
-        pool->total--;
-    }
+    coffer__link *gone = unshare(pool, link, now_ms);
     serve_queue(pool);
     coffer__link *expired = take_expired(pool, now_ms);
     unlock(pool);
     free_chain(expired);
-    if (!keep) {
-        coffer__link_free(link);
-    }
+    coffer__link_free(gone);
 }
 
 /* ---- figures ---------------------------------------------------------------------------------------------------- */
@@ -323,14 +337,14 @@ void coffer__pool_count_timeout(coffer__pool *pool) {
     unlock(pool);
 }
 
-void coffer__pool_read(coffer__pool *pool, coffer_metrics *metrics) {
+void coffer__pool_add(coffer__pool *pool, coffer_metrics *metrics) {
     lock(pool);
-    metrics->connections_open = pool->in_use + pool->idle;
-    metrics->connections_in_use = pool->in_use;
-    metrics->connections_made = pool->made_count;
-    metrics->connections_failed = pool->failed_count;
-    metrics->pool_waits = pool->waits_count;
-    metrics->pool_timeouts = pool->timeouts_count;
+    metrics->connections_open += pool->in_use + pool->idle;
+    metrics->connections_in_use += pool->in_use;
+    metrics->connections_made += pool->made_count;
+    metrics->connections_failed += pool->failed_count;
+    metrics->pool_waits += pool->waits_count;
+    metrics->pool_timeouts += pool->timeouts_count;
     unlock(pool);
 }
 

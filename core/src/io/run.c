@@ -4,83 +4,96 @@
 #include "clock.h"
 #include "engine/access.h"
 
-#include <errno.h>
-
+enum { CHORE_MS = 2 };
 enum { FLUSH_AT_BYTES = 256 << 10 }; /* a batch starts on its way while the rest is still being written into the conn */
 
-/* ---- fork, sleep, wake ------------------------------------------------------------------------------------------ */
+/* ---- fork ------------------------------------------------------------------------------------------------------- */
 
-/* In a forked child: what this op held was the parent's, and its mutex may have been in use by a thread that is not here. */
-static void heed_fork(coffer__run *run) {
+/* In a forked child: what this op held was the parent's, and any mutex may have been in use by a thread that is not here. Links are left alone: their
+ * sockets are the pool's to close. */
+static void heed_fork(coffer__run *run, coffer_op *op) {
     uint64_t generation = coffer__fork_generation();
     if (run->generation == generation) {
         return;
     }
     run->generation = generation;
-    if (run->link != NULL && run->link->conn != NULL) {
-        coffer_conn_fail(run->link->conn, COFFER_CLOSED, "the process has forked: the connection is its parent's");
+    coffer__op_orphan(op);
+    for (coffer__hold *hold = &run->hold; hold != NULL; hold = hold->next) {
+        hold->stage = COFFER__STAGE_NONE;
+        hold->link = NULL;
+        hold->leads = hold->follows = false;
     }
-    coffer__link_free(run->link);
-    run->link = NULL;
-    run->stage = COFFER__STAGE_NONE;
     pthread_mutex_init(&run->mutex, NULL);
-    coffer__ticket_init(&run->ticket);
-}
-
-void coffer__run_wake(void *data) {
-    coffer__run *run = (coffer__run *)data;
-    pthread_mutex_lock(&run->mutex);
-    atomic_store(&run->woken, true);
-    pthread_cond_signal(&run->cond);
-    pthread_mutex_unlock(&run->mutex);
-}
-
-/* Until somebody wakes this run, or until_us. */
-static void sleep_until(coffer__run *run, uint64_t until_us) {
-    const struct timespec until = coffer__clock_deadline(until_us);
-    int timed_out = 0;
-    pthread_mutex_lock(&run->mutex);
-    while (!atomic_load(&run->woken) && timed_out == 0) {
-        timed_out = pthread_cond_timedwait(&run->cond, &run->mutex, &until);
-    }
-    pthread_mutex_unlock(&run->mutex);
-    run->now_us = coffer__clock_us();
 }
 
 /* ---- what an op wants: true to ask it again, false where the slice is over -------------------------------------- */
+
+static void let_go_all(coffer__run *run) {
+    for (coffer__hold *hold = &run->hold; hold != NULL; hold = hold->next) {
+        coffer__hold_let_go(hold);
+    }
+}
 
 static void refuse_call(coffer__run *run, coffer_status why) {
     coffer_call_fail(run->call, why, run->detail[0] == '\0' ? NULL : run->detail);
     run->call = NULL;
 }
 
-static bool place_call(coffer__run *run) {
-    if (run->failed != COFFER_OK) { /* it could not be had a moment ago for the call before */
-        refuse_call(run, run->failed);
-        return true;
-    }
-    if (run->link != NULL && run->stage == COFFER__STAGE_OPEN && coffer_conn_status(run->link->conn) != COFFER_OK) {
-        coffer__run_let_go(run);
-    }
-    run->detail[0] = '\0';
-    coffer_status status = coffer__run_acquire(run);
-    if (status == COFFER_AGAIN) {
+/* Into the conn, which stays locked for what follows. False where the link turned out to be dead: another has to be found. */
+static bool put_in(coffer__run *run, coffer__hold *hold) {
+    coffer__link *link = hold->link;
+    coffer__run_lock(run, link);
+    if (hold->fresh ? !coffer__link_is_usable(link, run->now_us) : coffer_conn_status(link->conn) != COFFER_OK) {
+        coffer__run_unlock(run);
         return false;
     }
-    if (status != COFFER_OK) {
-        run->failed = status;
-        refuse_call(run, status);
-        return true;
+    hold->fresh = false;
+    link->moved_us = coffer_conn_due(link->conn) == 0 ? run->now_us : link->moved_us;
+    coffer_status status = coffer_call_send(run->call, link->conn);
+    if (status == COFFER_OK && coffer_conn_output(link->conn).len >= FLUSH_AT_BYTES) {
+        coffer__link_flush(link, run);
     }
     run->went_out = true;
-    status = coffer_call_send(run->call, run->link->conn);
     if (status != COFFER_OK) {
         refuse_call(run, status);
-    } else if (coffer_conn_output(run->link->conn).len >= FLUSH_AT_BYTES) {
-        coffer__link_flush(run->link);
     }
     run->call = NULL;
     return true;
+}
+
+static bool refuse_here(coffer__run *run, coffer_status why) {
+    run->failed = why;
+    run->failed_at = run->endpoint;
+    refuse_call(run, why);
+    return true;
+}
+
+static bool place_call(coffer__run *run) {
+    if (run->failed != COFFER_OK && run->failed_at == run->endpoint) { /* it could not be had a moment ago for the call before */
+        refuse_call(run, run->failed);
+        return true;
+    }
+    coffer__hold *hold = coffer__run_hold(run, run->endpoint);
+    run->detail[0] = '\0';
+    if (hold == NULL) {
+        return refuse_here(run, COFFER_NO_MEMORY);
+    }
+    for (;;) {
+        if (hold->stage != COFFER__STAGE_OPEN) {
+            coffer__run_unlock(run); /* it may have to be waited for */
+        }
+        coffer_status status = coffer__run_acquire(run, hold);
+        if (status == COFFER_AGAIN) {
+            return false;
+        }
+        if (status != COFFER_OK) {
+            return refuse_here(run, status);
+        }
+        if (put_in(run, hold)) {
+            return true;
+        }
+        coffer__hold_replace(hold);
+    }
 }
 
 static bool want_call(coffer__run *run, const coffer_action *action) {
@@ -89,37 +102,67 @@ static bool want_call(coffer__run *run, const coffer_action *action) {
     return place_call(run);
 }
 
+static bool has_passed(const coffer__run *run, uint64_t us) {
+    return run->now_us >= us;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
 static bool want_reply(coffer__run *run, const coffer_action *action) {
-    (void)action;
     run->failed = COFFER_OK;
-    char *buffer = coffer__thread_buffer();
-    if (run->link == NULL || run->stage != COFFER__STAGE_OPEN) { /* an op that waits for what was never sent: until its deadline */
-        sleep_until(run, coffer__limits_first(&run->limits));
-        return run->now_us >= run->limits.deadline_us;
+    coffer__run_await(run, earlier(coffer__limits_first(&run->limits), coffer__clock_add_ms(0, action->wake_at_ms)), true);
+    return atomic_load(&run->woken) || !has_passed(run, run->limits.slice_us) || has_passed(run, run->limits.deadline_us);
+}
+
+/* What is due without a caller is done by callers: in passing, for as long as a round trip takes, or while there is nothing else to do. What is not
+ * done by until_us goes on with the next. */
+static void do_chores(coffer__run *run, uint64_t until_us) {
+    coffer_op *chore = run->is_chore ? NULL : coffer__pools_chore(run->pools, run->now_us / COFFER__US_PER_MS);
+    coffer__run *own = chore == NULL ? NULL : coffer__run_of(chore);
+    if (own == NULL) {
+        coffer_op_free(chore);
+        return;
     }
-    if (buffer == NULL) {
-        coffer_conn_fail(run->link->conn, COFFER_NO_MEMORY, NULL);
-        return true;
+    own->is_chore = true;
+    uint64_t left_ms = until_us > run->now_us ? (until_us - run->now_us) / COFFER__US_PER_MS : 0;
+    if (coffer__run_go(own, run->pools, chore, left_ms) == COFFER_WANT_DONE) {
+        coffer__run_drop(chore);
+    } else {
+        coffer__pools_put_back(run->pools, chore);
     }
-    return coffer__link_exchange(run->link, &run->limits, &run->now_us, buffer, COFFER__READ_BYTES) != COFFER_AGAIN;
+    run->now_us = coffer__clock_us();
 }
 
 static bool pause_until(coffer__run *run, uint64_t until_us) {
     run->failed = COFFER_OK;
-    coffer__run_let_go(run);
+    let_go_all(run);
     uint64_t slice_us = run->limits.slice_us;
-    sleep_until(run, until_us < slice_us ? until_us : slice_us);
-    return atomic_load(&run->woken) || run->now_us < slice_us || run->now_us >= run->limits.deadline_us;
+    coffer__run_sleep(run, earlier(until_us, slice_us));
+    return atomic_load(&run->woken) || !has_passed(run, slice_us) || has_passed(run, run->limits.deadline_us);
 }
 
 static bool want_sleep(coffer__run *run, const coffer_action *action) {
-    uint64_t wake_us = coffer__clock_add_ms(0, action->wake_at_ms);
-    return pause_until(run, wake_us < run->limits.deadline_us ? wake_us : run->limits.deadline_us);
+    uint64_t wake_us = earlier(coffer__clock_add_ms(0, action->wake_at_ms), run->limits.deadline_us);
+    do_chores(run, earlier(wake_us, run->limits.slice_us));
+    return pause_until(run, wake_us);
 }
 
 static bool want_wait(coffer__run *run, const coffer_action *action) {
     (void)action;
     return pause_until(run, run->limits.deadline_us);
+}
+
+/* What is in flight will not be waited for any longer. */
+static void give_up(coffer__run *run, coffer_op *op) {
+    for (coffer__hold *hold = &run->hold; hold != NULL; hold = hold->next) {
+        if (hold->stage == COFFER__STAGE_OPEN) {
+            coffer__run_lock(run, hold->link);
+            coffer__op_give_up(op, hold->link->conn);
+            coffer__run_unlock(run);
+        }
+    }
 }
 
 /* ---- the loop --------------------------------------------------------------------------------------------------- */
@@ -131,9 +174,9 @@ static bool (*const wants[])(coffer__run *, const coffer_action *) = {
     [COFFER_WANT_WAIT] = want_wait,
 };
 
-static void begin(coffer__run *run, coffer__pool *pool, uint64_t slice_ms) {
-    heed_fork(run);
-    run->pool = pool;
+static void begin(coffer__run *run, coffer__pools *pools, coffer_op *op, uint64_t slice_ms) {
+    heed_fork(run, op);
+    run->pools = pools;
     run->now_us = coffer__clock_us();
     run->limits.slice_us = coffer__clock_add_ms(run->now_us, slice_ms);
     if (run->started_us == 0) {
@@ -151,24 +194,33 @@ static void record(const coffer__run *run, const coffer_op *op) {
 /* The op has nothing more to do with the server, for now or for good. */
 static coffer_want hand_over(coffer__run *run, coffer_op *op, coffer_want want) {
     run->failed = COFFER_OK;
-    coffer__run_let_go(run);
-    if (want == COFFER_WANT_DONE && run->started_us != UINT64_MAX) {
+    let_go_all(run);
+    if (want == COFFER_WANT_DONE && run->started_us != UINT64_MAX && !run->is_chore) {
         record(run, op);
         run->started_us = UINT64_MAX; /* once */
     }
     return want;
 }
 
-coffer_want coffer__run_go(coffer__run *run, coffer__pool *pool, coffer_op *op, uint64_t slice_ms) {
-    begin(run, pool, slice_ms);
+coffer_want coffer__run_go(coffer__run *run, coffer__pools *pools, coffer_op *op, uint64_t slice_ms) {
+    begin(run, pools, op, slice_ms);
+    if (pools != NULL) {
+        do_chores(run, earlier(coffer__clock_add_ms(run->now_us, CHORE_MS), run->limits.slice_us));
+    }
     for (;;) {
         if (run->call != NULL && !place_call(run)) {
             return COFFER_WANT_REPLY;
         }
         coffer_action action;
         atomic_store_explicit(&run->woken, false, memory_order_relaxed); /* a wake before this is one that op_next will see the reason of */
+        if (run->now_us / COFFER__US_PER_MS >= coffer_op_deadline_ms(op)) {
+            give_up(run, op);
+        }
         coffer_want want = coffer_op_next(op, run->now_us / COFFER__US_PER_MS, &action);
         run->limits.deadline_us = coffer__clock_add_ms(0, coffer_op_deadline_ms(op));
+        if (want != COFFER_WANT_CALL && want != COFFER_WANT_REPLY) {
+            coffer__run_unlock(run);
+        }
         if ((size_t)want >= sizeof wants / sizeof wants[0] || wants[want] == NULL) {
             return hand_over(run, op, want);
         }
@@ -197,8 +249,9 @@ void coffer__run_drop(coffer_op *op) {
     coffer_waiter *waiter = op == NULL ? NULL : coffer__op_waiter(op);
     coffer__run *run = waiter == NULL ? NULL : (coffer__run *)coffer_waiter_data(waiter);
     if (run != NULL) {
-        heed_fork(run);
-        coffer__run_let_go(run);
+        heed_fork(run, op);
+        give_up(run, op);
+        let_go_all(run);
     }
     coffer_op_free(op);
     if (run != NULL) { /* not before: the op may be woken until it is gone */

@@ -62,6 +62,11 @@ static inline void coffer__stream_close(coffer__stream *stream) {
     coffer__stream_disown(stream);
 }
 
+/* Whoever receives finds the end at once; the descriptor stays. Not in a forked child. */
+static inline void coffer__stream_shut(const coffer__stream *stream) {
+    shutdown(coffer__stream_fd(stream), SHUT_RDWR);
+}
+
 /* How much was taken, without waiting. */
 static inline ssize_t coffer__stream_send(coffer__stream *stream, coffer_slice bytes) {
     return stream->tls != NULL ? coffer__tls_send(stream, bytes) : coffer__socket_send(coffer__stream_fd(stream), bytes);

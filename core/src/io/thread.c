@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/lock.h"
+#include "engine/waiter.h"
 
 enum { SAMPLED_OF = 64 };
 
@@ -18,13 +19,24 @@ static pthread_key_t key;
 static bool key_made;
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 
+/* The last reference of its waiter is gone: nobody can wake it any more. */
+static void release_run(void *data) {
+    coffer__run *run = (coffer__run *)data;
+    for (coffer__hold *hold = run->hold.next; hold != NULL;) {
+        coffer__hold *next = hold->next;
+        coffer__release(hold);
+        hold = next;
+    }
+    coffer__socket_close(run->wake_fd);
+    coffer__release(run->polls);
+    pthread_cond_destroy(&run->cond);
+    pthread_mutex_destroy(&run->mutex);
+    coffer__release(run);
+}
+
 static void free_run(coffer__run *run) {
     if (run != NULL) {
         coffer_waiter_free(run->waiter);
-        coffer__ticket_clear(&run->ticket);
-        pthread_cond_destroy(&run->cond);
-        pthread_mutex_destroy(&run->mutex);
-        coffer__release(run);
     }
 }
 
@@ -66,7 +78,6 @@ static void init_wake(coffer__run *run) {
     pthread_mutex_init(&run->mutex, NULL);
     pthread_cond_init(&run->cond, &attributes);
     pthread_condattr_destroy(&attributes);
-    coffer__ticket_init(&run->ticket);
 }
 
 static coffer__run *new_run(void) {
@@ -74,11 +85,13 @@ static coffer__run *new_run(void) {
     if (run == NULL) {
         return NULL;
     }
-    if (coffer_waiter_new(&run->waiter, run) != COFFER_OK) {
+    if (coffer__waiter_new_owning(&run->waiter, run, release_run) != COFFER_OK) {
         coffer__release(run);
         return NULL;
     }
     init_wake(run);
+    run->wake_fd = -1;
+    run->hold.run = run->hold.ticket.run = run;
     run->generation = coffer__fork_generation();
     return run;
 }
@@ -95,9 +108,13 @@ void coffer__thread_give_run(coffer__run *run) {
         free_run(run);
         return;
     }
-    run->went_out = false;
+    run->went_out = run->is_chore = false;
     run->call = NULL;
-    run->pool = NULL;
+    run->pools = NULL;
+    for (coffer__hold *hold = &run->hold; hold != NULL; hold = hold->next) {
+        hold->endpoint = NULL;
+        hold->pool = NULL;
+    }
     run->failed = COFFER_OK;
     run->started_us = 0;
     mine.run = run;

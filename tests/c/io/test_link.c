@@ -289,7 +289,7 @@ static void *get_once(void *argument) {
 static void test_threads_wait_beside_each_other(void **state) {
     (void)state;
     fake_server *server = fake_server_start(slow, NULL);
-    coffer_cache *cache = open_at(fake_server_port(server), "");
+    coffer_cache *cache = open_at(fake_server_port(server), "&pipeline_depth=1"); /* this server answers one connection's requests one by one */
     pthread_t threads[8];
     uint64_t began = real_ms();
     for (size_t i = 0; i < 8; i++) {

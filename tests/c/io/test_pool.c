@@ -1,6 +1,5 @@
 /* Who gets a link, in which order, and what becomes of it. */
-#include "helpers.h"
-#include "support/fake_server.h"
+#include "gate.h"
 
 #include "io/clock.h"
 
@@ -9,49 +8,6 @@
 static bool always_nil(int fd, const char *command, void *data) {
     (void)data;
     return fake_greets(fd, command) || fake_says(fd, "$-1\r\n");
-}
-
-/* Answers PING at once and GET when the gate opens. */
-typedef struct gate {
-    pthread_mutex_t mutex;
-    pthread_cond_t moved;
-    unsigned asked, allowed;
-} gate;
-
-static bool gated(int fd, const char *command, void *data) {
-    gate *own = (gate *)data;
-    if (fake_greets(fd, command)) {
-        return true;
-    }
-    pthread_mutex_lock(&own->mutex);
-    unsigned turn = own->asked++;
-    pthread_cond_broadcast(&own->moved);
-    while (own->allowed <= turn) {
-        pthread_cond_wait(&own->moved, &own->mutex);
-    }
-    pthread_mutex_unlock(&own->mutex);
-    return fake_says(fd, "$-1\r\n");
-}
-
-static void gate_init(gate *own) {
-    pthread_mutex_init(&own->mutex, NULL);
-    pthread_cond_init(&own->moved, NULL);
-    own->asked = own->allowed = 0;
-}
-
-static void gate_open(gate *own, unsigned more) {
-    pthread_mutex_lock(&own->mutex);
-    own->allowed += more;
-    pthread_cond_broadcast(&own->moved);
-    pthread_mutex_unlock(&own->mutex);
-}
-
-static void gate_await(gate *own, unsigned asked) {
-    pthread_mutex_lock(&own->mutex);
-    while (own->asked < asked) {
-        pthread_cond_wait(&own->moved, &own->mutex);
-    }
-    pthread_mutex_unlock(&own->mutex);
 }
 
 typedef struct caller {
@@ -84,7 +40,7 @@ static void test_waiters_are_served_in_the_order_they_came(void **state) {
     gate own;
     gate_init(&own);
     fake_server *server = fake_server_start(gated, &own);
-    coffer_cache *cache = open_at(fake_server_port(server), "&pool_max=1&timeout=10s&acquire_timeout=10s");
+    coffer_cache *cache = open_at(fake_server_port(server), "&pool_max=1&pipeline_depth=1&timeout=10s&acquire_timeout=10s");
     caller callers[WAITERS + 1];
     ended_count = 0;
     for (unsigned i = 0; i <= WAITERS; i++) {
@@ -112,7 +68,7 @@ static void test_an_exhausted_pool_gives_up_after_acquire_timeout(void **state) 
     gate own;
     gate_init(&own);
     fake_server *server = fake_server_start(gated, &own);
-    coffer_cache *cache = open_at(fake_server_port(server), "&pool_max=1&timeout=5s&acquire_timeout=150ms");
+    coffer_cache *cache = open_at(fake_server_port(server), "&pool_max=1&pipeline_depth=1&timeout=5s&acquire_timeout=150ms");
     caller holder = {.cache = cache};
     pthread_create(&holder.thread, NULL, call, &holder);
     gate_await(&own, 1);
@@ -167,7 +123,7 @@ static void test_unused_connections_are_closed_but_pool_min(void **state) {
     ahead_us = 0;
     coffer__clock_replace(clock_ahead);
     fake_server *server = fake_server_start(gated, &own);
-    coffer_cache *cache = open_at(fake_server_port(server), "&pool_min=2&pool_idle_timeout=60s&timeout=5s");
+    coffer_cache *cache = open_at(fake_server_port(server), "&pipeline_depth=1&pool_min=2&pool_idle_timeout=60s&timeout=5s");
     hold_open(cache, &own, 5);
     assert_int_equal(stats_of(cache).connections_open, 5);
     ahead_us = 59 * 1000000;
@@ -192,7 +148,7 @@ static void test_the_warmest_link_is_used_first(void **state) {
     ahead_us = 0;
     coffer__clock_replace(clock_ahead);
     fake_server *server = fake_server_start(gated, &own);
-    coffer_cache *cache = open_at(fake_server_port(server), "&pool_idle_timeout=60s&timeout=5s");
+    coffer_cache *cache = open_at(fake_server_port(server), "&pipeline_depth=1&pool_idle_timeout=60s&timeout=5s");
     hold_open(cache, &own, 3);
     for (uint64_t i = 1; i <= 8; i++) { /* one at a time, for 80 s: always the same one, so that the others grow old */
         ahead_us = i * 10 * 1000000;
@@ -219,7 +175,7 @@ static void test_an_op_dropped_in_the_queue_passes_its_turn_on(void **state) {
     gate own;
     gate_init(&own);
     fake_server *server = fake_server_start(gated, &own);
-    coffer_cache *cache = open_at(fake_server_port(server), "&pool_max=1&timeout=5s");
+    coffer_cache *cache = open_at(fake_server_port(server), "&pool_max=1&pipeline_depth=1&timeout=5s");
     coffer_op *holder = begun(cache), *first = begun(cache), *second = begun(cache), *third = begun(cache);
     assert_int_equal(stats_of(cache).pool_waits, 3);
     coffer_cache_drop(cache, second); /* from the middle of the queue */
