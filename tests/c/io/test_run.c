@@ -35,7 +35,7 @@ static void test_a_server_that_blocks_on_its_own_output_is_read_from(void **stat
         items[i] = (coffer_item){.key = COFFER_SLICE("k"), .value = coffer_slice_of(bytes, sizeof bytes)};
     }
     fake_server *server = fake_server_start(wordy, NULL);
-    coffer_cache *cache = open_at(fake_server_port(server), "&timeout=40s&compress=never");
+    coffer_cache *cache = open_at(fake_server_port(server), "&timeout=100s&compress=never");
     assert_int_equal(coffer_set_many(cache, items, WRITES, NULL, NULL), COFFER_SERVER);
     assert_int_equal(stats_of(cache).connections_open, 1);
     coffer_close(cache);

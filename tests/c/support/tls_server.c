@@ -19,8 +19,10 @@ struct tls_peer {
     int fd;
     bool open;
     pthread_t thread;
+    pthread_mutex_t mutex; /* of the next two: a test may speak beside the peer's own thread */
     SSL *ssl; /* reads from `received`, writes into `out` */
-    BIO *received, *out;
+    BIO *out;
+    BIO *received;
     char in[INPUT_CAP];
     size_t in_len;
 };
@@ -46,7 +48,10 @@ static bool pump(tls_peer *peer, size_t most) {
 }
 
 bool tls_says_part(tls_peer *peer, const char *text, size_t bytes) {
-    return SSL_write(peer->ssl, text, (int)strlen(text)) > 0 && pump(peer, bytes);
+    pthread_mutex_lock(&peer->mutex);
+    bool said = SSL_write(peer->ssl, text, (int)strlen(text)) > 0 && pump(peer, bytes);
+    pthread_mutex_unlock(&peer->mutex);
+    return said;
 }
 
 bool tls_says(tls_peer *peer, const char *text) {
@@ -54,8 +59,11 @@ bool tls_says(tls_peer *peer, const char *text) {
 }
 
 bool tls_says_goodbye(tls_peer *peer) {
+    pthread_mutex_lock(&peer->mutex);
     (void)SSL_shutdown(peer->ssl);
-    return pump(peer, SIZE_MAX);
+    bool said = pump(peer, SIZE_MAX);
+    pthread_mutex_unlock(&peer->mutex);
+    return said;
 }
 
 bool tls_says_plainly(tls_peer *peer, const char *text) {
@@ -107,8 +115,11 @@ static bool answer_all(tls_peer *peer) {
 /* What SSL has made goes out, and more comes in. */
 static bool exchange(tls_peer *peer) {
     char bytes[4096];
-    ssize_t got = pump(peer, SIZE_MAX) ? recv(peer->fd, bytes, sizeof bytes, 0) : -1;
-    return got > 0 && BIO_write(peer->received, bytes, (int)got) == got;
+    pthread_mutex_lock(&peer->mutex);
+    bool sent = pump(peer, SIZE_MAX);
+    pthread_mutex_unlock(&peer->mutex);
+    ssize_t got = sent ? recv(peer->fd, bytes, sizeof bytes, 0) : -1;
+    return got > 0 && BIO_write(peer->received, bytes, (int)got) == got; /* which this thread alone reads and writes */
 }
 
 static bool shake(tls_peer *peer) {
@@ -124,8 +135,15 @@ static bool shake(tls_peer *peer) {
 
 static bool read_some(tls_peer *peer) {
     int got;
-    while ((got = SSL_read(peer->ssl, peer->in + peer->in_len, (int)(INPUT_CAP - 1 - peer->in_len))) <= 0) {
-        if (SSL_get_error(peer->ssl, got) != SSL_ERROR_WANT_READ || !exchange(peer)) {
+    for (;;) {
+        pthread_mutex_lock(&peer->mutex);
+        got = SSL_read(peer->ssl, peer->in + peer->in_len, (int)(INPUT_CAP - 1 - peer->in_len));
+        int error = SSL_get_error(peer->ssl, got);
+        pthread_mutex_unlock(&peer->mutex);
+        if (got > 0) {
+            break;
+        }
+        if (error != SSL_ERROR_WANT_READ || !exchange(peer)) {
             return false;
         }
     }
@@ -135,6 +153,7 @@ static bool read_some(tls_peer *peer) {
 
 static void *serve(void *argument) {
     tls_peer *peer = (tls_peer *)argument;
+    pthread_mutex_init(&peer->mutex, NULL);
     peer->ssl = SSL_new(peer->server->context);
     peer->received = BIO_new(BIO_s_mem());
     peer->out = BIO_new(BIO_s_mem());
@@ -148,6 +167,7 @@ static void *serve(void *argument) {
         goes_on = read_some(peer) && answer_all(peer);
     }
     SSL_free(peer->ssl);
+    pthread_mutex_destroy(&peer->mutex);
     pthread_mutex_lock(&peer->server->mutex);
     peer->open = false;
     close(peer->fd);
