@@ -2,7 +2,7 @@
  * operation ends in a status that is documented and by its deadline, no connection stays out, and the same cache works on when the fault is gone.
  *
  * The linker gives the calls of the library to those below (--wrap). Allocations: tests/c (watched_alloc) and the starving suites of the bindings. */
-#include "io/helpers.h"
+#include "io/with_tls.h"
 #include "support/redis_server.h"
 
 #include <errno.h>
@@ -84,14 +84,16 @@ int __wrap_fcntl(int fd, int command, ...) {
 
 static redis_server server;
 static bool is_there;
-static const char *way; /* "tcp" or "unix" */
+static const char *way; /* "tcp", "unix" or "tls" */
 
 static coffer_cache *open_way(void) {
-    char url[192];
+    char url[256];
     coffer_cache *cache = NULL;
     const char *options = "pool_max=2&timeout=300ms&acquire_timeout=300ms&breaker=false";
     if (strcmp(way, "unix") == 0) {
         snprintf(url, sizeof url, "unix://%s?%s", server.path, options);
+    } else if (strcmp(way, "tls") == 0) {
+        snprintf(url, sizeof url, "rediss://127.0.0.1:%u?tls_ca_file=%s/ca.pem&%s", (unsigned)server.tls_port, folder, options);
     } else {
         snprintf(url, sizeof url, "redis://127.0.0.1:%u?%s", (unsigned)server.port, options);
     }
@@ -110,8 +112,8 @@ static void assert_documented(coffer_status status, coffer_status fits[], size_t
 
 /* A set, a get and a batch; each ends in time, and what is read is right. */
 static void exchange(coffer_cache *cache) {
-    static coffer_status fits[] = {COFFER_OK,     COFFER_MISS,          COFFER_CONNECT,  COFFER_IO,
-                                   COFFER_CLOSED, COFFER_MAYBE_APPLIED, COFFER_NOT_SENT, COFFER_TIMEOUT};
+    static coffer_status fits[] = {COFFER_OK,       COFFER_MISS,    COFFER_CONNECT, COFFER_IO, COFFER_CLOSED, COFFER_MAYBE_APPLIED,
+                                   COFFER_NOT_SENT, COFFER_TIMEOUT, COFFER_TLS};
     const coffer_slice keys[] = {COFFER_SLICE("one"), COFFER_SLICE("two"), COFFER_SLICE("three")};
     coffer_value values[3], value;
     coffer_status statuses[3], status;
@@ -209,17 +211,15 @@ static void test_each_system_call_is_interrupted_once(void **state) {
 }
 
 static int start(void **state) {
-    (void)state;
-    is_there = redis_server_start(&server);
+    is_there = make_certificates(state) == 0 && redis_server_start_tls(&server, folder, "no");
     return 0;
 }
 
 static int stop(void **state) {
-    (void)state;
     if (is_there) {
         redis_server_stop(&server);
     }
-    return 0;
+    return remove_certificates(state);
 }
 
 #define OVER(test, where)                                                                                                                            \
@@ -227,9 +227,11 @@ static int stop(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        OVER(test_each_system_call_fails_once, "tcp"),          OVER(test_each_system_call_fails_once, "unix"),
-        OVER(test_each_system_call_fails_for_good, "tcp"),      OVER(test_each_system_call_fails_for_good, "unix"),
-        OVER(test_each_system_call_is_interrupted_once, "tcp"), OVER(test_each_system_call_is_interrupted_once, "unix"),
+        OVER(test_each_system_call_fails_once, "tcp"),           OVER(test_each_system_call_fails_once, "unix"),
+        OVER(test_each_system_call_fails_for_good, "tcp"),       OVER(test_each_system_call_fails_for_good, "unix"),
+        OVER(test_each_system_call_fails_once, "tls"),           OVER(test_each_system_call_fails_for_good, "tls"),
+        OVER(test_each_system_call_is_interrupted_once, "tls"),  OVER(test_each_system_call_is_interrupted_once, "tcp"),
+        OVER(test_each_system_call_is_interrupted_once, "unix"),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

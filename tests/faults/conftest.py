@@ -20,6 +20,12 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
+def tls_server() -> Iterator[Server]:
+    with server_of_its_own(tls=True) as running:
+        yield running
+
+
+@pytest.fixture
 def proxy(server: Server) -> Iterator[Proxy]:
     with Proxy(server.port) as running:
         yield running

@@ -126,15 +126,11 @@ static bool is_answer(coffer_status status) {
     return status >= 0;
 }
 
-static bool is_never_sent(coffer_status status) {
-    return status == COFFER_NOT_SENT || status == COFFER_CONNECT || status == COFFER_POOL_TIMEOUT || status == COFFER_BREAKER_OPEN;
-}
-
+/* Of a write, any other error says that nothing happened. */
 static void count_increment(worker *self, const step *now, coffer_status status) {
-    bool never = now->whole && is_never_sent(status);
     if (now->whole && is_answer(status)) {
         self->tally.counted_sure++;
-    } else if (!never) {
+    } else if (!now->whole || status == COFFER_MAYBE_APPLIED) {
         self->tally.counted_maybe++;
     }
 }

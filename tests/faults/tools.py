@@ -21,7 +21,7 @@ from typing import IO
 
 import pytest
 
-from support import Resp, wait_until
+from support import Resp, free_port, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("COFFER_FAULTS_BUILD", ROOT / "build" / "release"))
@@ -125,7 +125,9 @@ class Proxy(Tool):
 class Server:
     """A redis-server that can be killed, stopped, and started again at the same place."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, certificates: Path | None = None) -> None:
+        self.certificates = certificates
+        self.tls_port = free_port() if certificates is not None else 0
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = int(probe.getsockname()[1])
         self.folder = folder
@@ -139,6 +141,10 @@ class Server:
     def start(self) -> None:
         command = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--unixsocket", self.path, "--dir", str(self.folder)]
         command += ["--save", "", "--appendonly", "no", "--tcp-backlog", "128"]
+        if self.certificates is not None:
+            command += ["--tls-port", str(self.tls_port), "--tls-auth-clients", "no"]
+            files = {"cert": "right.pem", "key": "server.key", "ca-cert": "ca.pem"}
+            command += [word for name, file in files.items() for word in (f"--tls-{name}-file", str(self.certificates / file))]
         environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
 
@@ -151,6 +157,10 @@ class Server:
             return False
 
         wait_until(answers, 20)
+
+    def tls_url(self, port: int) -> str:
+        """Of the server, or of a proxy before its TLS port."""
+        return f"rediss://127.0.0.1:{port}/0?tls_ca_file={self.certificates}/ca.pem"
 
     def kill(self) -> None:
         assert self.process is not None
@@ -167,12 +177,20 @@ class Server:
         self.process.send_signal(signal.SIGCONT)
 
 
+def make_certificates(folder: Path) -> Path:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder.mkdir()
+    subprocess.run(["sh", str(ROOT / "tests" / "certificates.sh"), str(folder)], check=True, capture_output=True, timeout=60)
+    return folder
+
+
 @contextlib.contextmanager
-def server_of_its_own() -> Iterator[Server]:
+def server_of_its_own(tls: bool = False) -> Iterator[Server]:
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed")
     with tempfile.TemporaryDirectory(prefix="coffer-") as folder:
-        running = Server(Path(folder))
+        running = Server(Path(folder), make_certificates(Path(folder) / "tls") if tls else None)
         try:
             yield running
         finally:

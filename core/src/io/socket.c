@@ -105,7 +105,7 @@ ssize_t coffer__socket_receive(int fd, char *into, size_t cap, uint64_t now_us, 
             return -EAGAIN;
         }
         ssize_t got = coffer__socket_receive_now(fd, into, cap);
-        if (got != -EAGAIN) {
+        if (got != -EAGAIN || coffer__clock_us() >= until_us) { /* a poll that fails does not wait */
             return got;
         }
     }

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "clock.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -257,8 +258,8 @@ static coffer_status shake(coffer__tls *tls) {
     ERR_clear_error();
     ssize_t done = tls->status == COFFER_OK ? outcome(tls, SSL_do_handshake(tls->ssl)) : failed_before(tls);
     int failed = flush(tls); /* an alert too */
-    tls->open = done > 0;
-    if (done == -EAGAIN && failed != 0) {
+    tls->open = done > 0 && failed == 0;
+    if (tls->status == COFFER_OK && failed != 0) { /* of our last words too: the server has gone before it heard them */
         tls->error = failed;
         say_error(tls);
     }
@@ -272,7 +273,7 @@ coffer_status coffer__tls_handshake(coffer__stream *stream, uint64_t until_us) {
         coffer_status status = shake(tls);
         short events = unsent(tls).len > 0 ? POLLIN | POLLOUT : POLLIN;
         pthread_mutex_unlock(&tls->mutex);
-        if (status != COFFER_AGAIN || coffer__socket_wait(coffer__stream_fd(stream), events, until_us) == 0) {
+        if (status != COFFER_AGAIN || coffer__socket_wait(coffer__stream_fd(stream), events, until_us) == 0 || coffer__clock_us() >= until_us) {
             return status;
         }
     }
@@ -381,10 +382,15 @@ ssize_t coffer__tls_receive(coffer__stream *stream, char *into, size_t cap, uint
         if (events == 0) {
             return -EAGAIN;
         }
-        if ((events & POLLOUT) != 0) {
-            (void)coffer__tls_send(stream, coffer_slice_of(NULL, 0));
+        ssize_t sent = (events & POLLOUT) == 0 ? 0 : coffer__tls_send(stream, coffer_slice_of(NULL, 0));
+        bool cannot_send = sent < 0 && sent != -EAGAIN;
+        got = (events & ~POLLOUT) == 0 && !cannot_send ? -EAGAIN : coffer__tls_receive_now(stream, into, cap);
+        if (got == -EAGAIN && cannot_send) { /* nor did the server say why */
+            return sent;
         }
-        got = (events & ~POLLOUT) == 0 ? -EAGAIN : coffer__tls_receive_now(stream, into, cap);
+        if (got == -EAGAIN && coffer__clock_us() >= until_us) { /* a part of a record each time, or a poll that fails */
+            return -EAGAIN;
+        }
     }
     return got;
 }
