@@ -140,7 +140,7 @@ static void test_what_a_server_forbids_is_told_of(void **state) {
     coffer__server_forbids(coffer__watch_first(one.client->watch), "TIME");
     assert_state(&one, COFFER_HEALTHY, "TIME");
     for (int i = 0; i < 30; i++) {
-        static char names[30][8];
+        static char names[30][16];
         snprintf(names[i], sizeof names[i], "C%d", i);
         coffer__server_forbids(coffer__watch_first(one.client->watch), names[i]); /* more than it keeps */
     }
