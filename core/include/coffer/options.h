@@ -26,7 +26,7 @@ extern "C" {
 
 /* clang-format off */
 #define COFFER_OPTION_MAP(X) \
-    X(url,                TEXT,    url,                   "mem://",  "REDIS_URL",                         0, "where the cache is: mem://, redis://, valkey://, rediss:// or unix://") \
+    X(url,                TEXT,    url,                   "mem://",  "REDIS_URL",                         0, "where the cache is: mem://, redis://, valkey://, rediss://, redis+cluster:// or unix://") \
     X(host,               TEXT,    host,                  "",        "REDIS_HOST",                        0, "the server's host name or address") \
     X(port,               COUNT,   port,                  "6379",    "REDIS_PORT",                        0, "the server's port, 1 to 65535") \
     X(path,               TEXT,    path,                  "",        "",                                  0, "the server's unix socket, instead of host and port") \

@@ -2,6 +2,7 @@
 
 #include "base/random.h"
 
+enum { AT_ONCE = 2 }; /* redirects: MOVED and then ASK is what a slot that moves may take. More is nodes that disagree, for a moment mostly */
 enum { PAUSE_FIRST_MS = 10, PAUSE_MOST_MS = 200, DOUBLINGS_MOST = 5, LOOK_AGAIN_MS = 5, TO_ITSELF_MS = 10 };
 
 coffer_slice coffer__call_key(const coffer_call *call) {
@@ -67,7 +68,9 @@ static bool follow(coffer_call *call, coffer__topology *topology, uint64_t now_m
     }
     call->redirects++;
     call->asking = call->status == COFFER_ASK;
-    call->not_before_ms = to == call->endpoint ? now_ms + jitter(TO_ITSELF_MS) : 0; /* that conn is being closed: the next is another */
+    bool to_itself = to == call->endpoint; /* that conn is being closed: the next is another */
+    bool at_once = call->redirects <= AT_ONCE && !to_itself;
+    call->not_before_ms = at_once ? 0 : now_ms + (to_itself ? jitter(TO_ITSELF_MS) : pause_ms(call->redirects));
     call->endpoint = to;
     call->chosen = true;
     return true;

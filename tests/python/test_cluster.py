@@ -1,0 +1,215 @@
+"""A cluster of three redis-servers: keys that live everywhere, slots that move under load, a node that goes away."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import coffer
+from support import RedisServer, Resp, free_port, has_redis, wait_until
+
+SLOTS = 16384
+NODES = 3
+
+
+class Cluster:
+    """Three primaries, each with a third of the slots."""
+
+    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
+        self.nodes: list[RedisServer] = []
+        for index in range(NODES):
+            place = folder / str(index)
+            place.mkdir()
+            bus = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", "1000")
+            self.nodes.append(RedisServer(place, *bus, "--repl-diskless-sync-delay", "0"))
+            stack.callback(self.nodes[-1].stop)
+        self.clients: list[Resp] = [node.client() for node in self.nodes]
+        for client in self.clients:
+            stack.callback(client.close)
+        self.buses = [self._bus(index) for index in range(NODES)]
+        for index, client in enumerate(self.clients):
+            client.call("CLUSTER", "ADDSLOTSRANGE", index * SLOTS // NODES, (index + 1) * SLOTS // NODES - 1)
+            client.call("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
+        for node, bus_port in zip(self.nodes[1:], self.buses[1:], strict=True):
+            self.clients[0].call("CLUSTER", "MEET", "127.0.0.1", node.port, bus_port)
+        wait_until(self.is_well, 20)
+        self.ids = [text(client.call("CLUSTER", "MYID")) for client in self.clients]
+        self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:2])
+
+    def _bus(self, index: int) -> int:
+        return int(text(self.clients[index].call("CONFIG", "GET", "cluster-port"), 1))
+
+    def is_well(self) -> bool:
+        """Each node knows of all slots."""
+        infos = [text(client.call("CLUSTER", "INFO")) for client in self.clients]
+        return all("cluster_state:ok" in info and f"cluster_known_nodes:{NODES}" in info for info in infos)
+
+    def owner(self, slot: int) -> int:
+        ranges = self.clients[0].call("CLUSTER", "SLOTS")
+        assert isinstance(ranges, list)
+        port = next(one[2][1] for one in ranges if one[0] <= slot <= one[1])
+        return next(index for index, node in enumerate(self.nodes) if node.port == port)
+
+    def move(self, slot: int, source: int, target: int) -> None:
+        """As redis-cli does: the keys of the slot one by one, then everybody is told."""
+        self.clients[target].call("CLUSTER", "SETSLOT", slot, "IMPORTING", self.ids[source])
+        self.clients[source].call("CLUSTER", "SETSLOT", slot, "MIGRATING", self.ids[target])
+        while keys := self.clients[source].call("CLUSTER", "GETKEYSINSLOT", slot, 10):
+            assert isinstance(keys, list)
+            for key in keys:
+                self.clients[source].call("MIGRATE", "127.0.0.1", self.nodes[target].port, key, 0, 5000, "REPLACE")
+        for index in (target, source, *range(NODES)):
+            self.clients[index].call("CLUSTER", "SETSLOT", slot, "NODE", self.ids[target])
+
+
+def text(value: object, index: int = 0) -> str:
+    one = value[index] if isinstance(value, list) else value
+    assert isinstance(one, bytes)
+    return one.decode()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    if not has_redis():
+        pytest.skip("redis-server is not installed")
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="coffer-"))
+        yield Cluster(Path(folder), stack)
+
+
+def test_keys_live_on_all_nodes(cluster: Cluster) -> None:
+    with coffer.Cache(cluster.url, prefix="spread") as cache:
+        for number in range(300):
+            cache.set(f"key:{number}", number)
+        assert [cache.get(f"key:{number}") for number in range(300)] == list(range(300))
+        assert cache.stats().errors == cache.stats().redirects == 0
+    held = [len(client.call("KEYS", "spread:*")) for client in cluster.clients]  # type: ignore[arg-type]
+    assert sum(held) == 300
+    assert min(held) > 50
+
+
+def test_batches_are_split_and_put_together_again(cluster: Cluster) -> None:
+    with coffer.Cache(cluster.url, prefix="batch") as cache:
+        cache.set_many({f"key:{number}": number for number in range(1000)})
+        asked = [f"key:{number}" for number in range(0, 2000, 2)]
+        assert cache.get_many(asked) == {key: int(key[4:]) for key in asked if int(key[4:]) < 1000}
+        assert cache.delete_many(asked) == 500
+        assert cache.get_many(asked) == {}
+
+
+def test_every_operation_works_across_nodes(cluster: Cluster) -> None:
+    with coffer.Cache(cluster.url, prefix="every") as cache:
+        for number in range(12):
+            key = f"key:{number}"
+            assert cache.add(key, "first")
+            assert not cache.add(key, "second")
+            assert cache.replace(key, "third")
+            assert cache.exists(key)
+            assert cache.ttl(key) is not None
+            assert cache.touch(key)
+            assert cache.increment(key) == 1
+            assert cache.increment(key, 5) == 6
+            assert cache.counter(key) == 6
+            assert cache.get_or_load(key, lambda _: "not asked") == "third"
+            assert cache.delete(key)
+            assert cache.get_or_load(key, lambda loaded: f"loaded {loaded}") == f"loaded {key}"
+        assert cache.stats().errors == 0
+
+
+def test_scripts_go_to_a_node_that_does_not_know_them(cluster: Cluster) -> None:
+    for client in cluster.clients:
+        client.call("SCRIPT", "FLUSH")
+    with coffer.Cache(cluster.url, prefix="scripts") as cache:
+        assert [cache.increment(f"n:{number}") for number in range(30)] == [1] * 30
+
+
+def test_slots_that_move_under_load_are_not_noticed(cluster: Cluster) -> None:
+    wrong: list[str] = []
+    over = threading.Event()
+    rounds = [0] * 4
+
+    def work(mine: int, cache: coffer.Cache) -> None:
+        number = 0
+        try:
+            while not over.is_set():
+                number += 1
+                key = f"{mine}:{number % 40}"
+                cache.set(key, [mine, number])
+                if cache.get(key) != [mine, number]:
+                    wrong.append(f"{key} is {cache.get(key)}")
+                if cache.increment(f"count:{mine}") != number:
+                    wrong.append(f"count:{mine} is not {number}")
+                rounds[mine] = number
+        except coffer.Error as fault:
+            wrong.append(str(fault))
+
+    with coffer.Cache(cluster.url, prefix="load") as cache:
+        threads = [threading.Thread(target=work, args=(mine, cache)) for mine in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+            wait_until(lambda: min(rounds) > 20)
+            for key in [f"{mine}:{number}" for mine in range(4) for number in range(0, 40, 3)]:
+                slot = cluster.clients[0].call("CLUSTER", "KEYSLOT", f"load:_:{key}")
+                assert isinstance(slot, int)
+                source = cluster.owner(slot)
+                cluster.move(slot, source, (source + 1) % NODES)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join(30)
+        assert wrong == []
+        assert cache.stats().errors == 0
+        assert cache.stats().redirects > 0
+    wait_until(cluster.is_well)
+
+
+def test_a_node_that_is_stopped_fails_its_own_keys_by_their_deadline(cluster: Cluster) -> None:
+    keys = [f"key:{number}" for number in range(60)]
+    with coffer.Cache(cluster.url, prefix="away", timeout="400ms", on_outage="miss") as cache:
+        cache.set_many({key: key for key in keys})
+        lost = {key for key in keys if cluster.owner(keyslot(cluster, f"away:_:{key}")) == 2}
+        assert 0 < len(lost) < len(keys)
+        cluster.nodes[2].process.send_signal(19)  # SIGSTOP: it says nothing, and takes connections
+        try:
+            begun = time.monotonic()
+            found = cache.get_many(keys)
+            assert time.monotonic() - begun < 0.6
+            assert found == {key: key for key in keys if key not in lost}
+        finally:
+            cluster.nodes[2].process.send_signal(18)
+        wait_until(cluster.is_well)
+        wait_until(lambda: cache.get_many(keys) == {key: key for key in keys})
+
+
+def keyslot(cluster: Cluster, key: str) -> int:
+    slot = cluster.clients[0].call("CLUSTER", "KEYSLOT", key)
+    assert isinstance(slot, int)
+    return slot
+
+
+def test_a_server_that_is_no_cluster_is_told(server: RedisServer) -> None:
+    with (
+        coffer.Cache(f"redis+cluster://127.0.0.1:{server.port}", timeout="1s") as cache,
+        pytest.raises(coffer.ServerError, match="cluster support disabled"),
+    ):
+        cache.get("key")
+
+
+def test_no_node_at_all_is_told_at_once() -> None:
+    with coffer.Cache(f"redis+cluster://127.0.0.1:{free_port()}", timeout="5s") as cache:
+        begun = time.monotonic()
+        with pytest.raises(coffer.ConnectionError, match="CLUSTER"):
+            cache.get("key")
+        assert time.monotonic() - begun < 2
+
+
+def test_a_database_is_refused() -> None:
+    with pytest.raises(coffer.OptionError, match="database 0"):
+        coffer.Cache("redis+cluster://127.0.0.1:7000/3")
