@@ -67,6 +67,7 @@ coffer__lua_handle *coffer__lua_handle_box(lua_State *lua) {
     *box = calloc(1, sizeof **box);
     if (*box != NULL) {
         (*box)->is_owned = true;
+        (*box)->credentials = LUA_NOREF;
     }
     return *box;
 }
@@ -77,6 +78,23 @@ coffer__lua_handle *coffer__lua_handle_of(lua_State *lua, int index) {
     return *box;
 }
 
+static void forget_credentials(lua_State *lua, coffer__lua_handle *handle) {
+    luaL_unref(lua, LUA_REGISTRYINDEX, handle->credentials);
+    handle->credentials = LUA_NOREF;
+}
+
+/* (handle, function) */
+int coffer__lua_ask(lua_State *lua) {
+    coffer__lua_handle *handle = coffer__lua_handle_of(lua, 1);
+    luaL_checktype(lua, 2, LUA_TFUNCTION);
+    if (handle->cache != NULL) {
+        lua_pushvalue(lua, 2);
+        handle->credentials = luaL_ref(lua, LUA_REGISTRYINDEX);
+        coffer_ask_for_credentials(handle->cache);
+    }
+    return 0;
+}
+
 static int handle_gc(lua_State *lua) {
     coffer__lua_handle **box = luaL_checkudata(lua, 1, HANDLE);
     coffer__lua_handle *handle = *box;
@@ -84,6 +102,7 @@ static int handle_gc(lua_State *lua) {
     if (handle != NULL) {
         handle->is_closed = true;
         handle->is_owned = false;
+        forget_credentials(lua, handle);
         handle_settle(handle);
     }
     return 0;
@@ -92,6 +111,7 @@ static int handle_gc(lua_State *lua) {
 int coffer__lua_close(lua_State *lua) {
     coffer__lua_handle *handle = coffer__lua_handle_of(lua, 1);
     handle->is_closed = true;
+    forget_credentials(lua, handle);
     handle_settle(handle);
     return 0;
 }
@@ -156,12 +176,37 @@ static int op_gc(lua_State *lua) {
 
 #define SLICE_MS 1000
 
-coffer_want coffer__lua_op_run(coffer__lua_op *op) {
-    coffer_want want;
-    do {
-        want = coffer_cache_run(op->handle->cache, op->op, SLICE_MS);
-    } while (want == COFFER_WANT_REPLY);
-    return want;
+/* A connection waits to be told whom to log in as: the function says a password, or a user name and a password. What it raises is not passed on, since
+ * it may hold the password. */
+static void give_credentials(lua_State *lua, const coffer__lua_handle *handle) {
+    coffer_cache *cache = handle->cache;
+    int top = lua_gettop(lua);
+    bool given = false;
+    luaL_checkstack(lua, 4, "credentials");
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, handle->credentials);
+    if (lua_pcall(lua, 0, 2, 0) == 0 && lua_type(lua, top + 1) == LUA_TSTRING) {
+        bool has_name = lua_type(lua, top + 2) == LUA_TSTRING;
+        if (has_name || lua_isnil(lua, top + 2)) {
+            coffer_slice username = has_name ? coffer__lua_slice(lua, top + 1) : coffer_slice_of(NULL, 0);
+            given = coffer_give_credentials(cache, username, coffer__lua_slice(lua, has_name ? top + 2 : top + 1)) == COFFER_OK;
+        }
+    }
+    if (!given) {
+        coffer_refuse_credentials(cache);
+    }
+    lua_settop(lua, top);
+}
+
+coffer_want coffer__lua_op_run(lua_State *lua, coffer__lua_op *op) {
+    for (;;) {
+        coffer_want want = coffer_cache_run(op->handle->cache, op->op, SLICE_MS);
+        if (want != COFFER_WANT_REPLY) {
+            return want;
+        }
+        if (coffer_credentials_wanted(op->handle->cache)) {
+            give_credentials(lua, op->handle);
+        }
+    }
 }
 
 int coffer__lua_op_fail(lua_State *lua, coffer__lua_op *op) {

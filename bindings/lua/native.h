@@ -6,7 +6,7 @@
  *
  * lua_error jumps over C frames, and any call that makes a Lua object may raise it: so nothing is allocated before the userdata that owns it
  * stands on the stack with its __gc. Ops are ended as soon as their answer is on the stack; __gc is for the calls that were jumped over.
- * C never calls Lua. A state and its objects belong to one thread at a time, which is Lua's own rule.
+ * C calls no Lua but the function `credentials`, protected, while a connection waits for it. A state and its objects belong to one thread at a time, which is Lua's own rule.
  *
  * What can happen at run time is returned: nil, a message, and the status's name ("TIMEOUT"). Raised is only what is no argument at all
  * (lib/coffer.lua has checked before). One source for Lua 5.4, 5.1 and LuaJIT, compiled once for each.
@@ -43,6 +43,7 @@ typedef struct coffer__lua_handle {
     size_t op_count; /* ops alive */
     bool is_owned; /* by a userdata that was not collected yet */
     bool is_closed; /* for new calls */
+    int credentials; /* in the registry: the function that is asked at each connect; LUA_NOREF: none */
 } coffer__lua_handle;
 
 typedef struct coffer__lua_op {
@@ -77,7 +78,7 @@ coffer_namespace *coffer__lua_op_namespace(const coffer__lua_op *op);
 void coffer__lua_op_settle(coffer__lua_op *op); /* ends the op and frees what it held; twice is harmless */
 
 /* Runs until DONE or LOAD. */
-coffer_want coffer__lua_op_run(coffer__lua_op *op);
+coffer_want coffer__lua_op_run(lua_State *lua, coffer__lua_op *op);
 
 /* Pushes nil, the op's message, its status's name; settles it; answers 3. */
 int coffer__lua_op_fail(lua_State *lua, coffer__lua_op *op);
@@ -149,6 +150,7 @@ int coffer__lua_load_begin(lua_State *lua);
 int coffer__lua_load_supply(lua_State *lua);
 int coffer__lua_load_abort(lua_State *lua);
 int coffer__lua_op_finish(lua_State *lua);
+int coffer__lua_ask(lua_State *lua);
 int coffer__lua_close(lua_State *lua);
 int coffer__lua_is_closed(lua_State *lua);
 int coffer__lua_is_local(lua_State *lua);

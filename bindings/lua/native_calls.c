@@ -14,7 +14,7 @@ static bool finish(lua_State *lua, coffer__lua_op *op, coffer_status made) {
         coffer__lua_fail(lua, made, NULL);
         return false;
     }
-    coffer__lua_op_run(op);
+    coffer__lua_op_run(lua, op);
     if (coffer_op_status(op->op) < 0) {
         coffer__lua_op_fail(lua, op);
         return false;
@@ -337,7 +337,7 @@ static uint64_t clock_ms(void) {
 /* Runs on to the next answer: nil, nil, nil and the load where its loader has to run, else what a read answers.
  * `own` is where the value stands that was supplied, 0 for none: it is answered itself where it is what was loaded. */
 static int load_answer(lua_State *lua, int load, coffer__lua_op *op, int own) {
-    if (coffer__lua_op_run(op) == COFFER_WANT_LOAD) {
+    if (coffer__lua_op_run(lua, op) == COFFER_WANT_LOAD) {
         op->load_began_ms = clock_ms();
         lua_settop(lua, load);
         lua_pushnil(lua);
@@ -380,7 +380,7 @@ int coffer__lua_load_begin(lua_State *lua) {
 /* The stale value of a load that failed; false where there is none: then the load is settled and nothing pushed. */
 static bool stale_answer(lua_State *lua, coffer__lua_op *op) {
     coffer_op_abort(op->op, COFFER_LOAD_FAILED);
-    bool is_stale = coffer__lua_op_run(op) == COFFER_WANT_DONE && coffer_op_status(op->op) == COFFER_STALE;
+    bool is_stale = coffer__lua_op_run(lua, op) == COFFER_WANT_DONE && coffer_op_status(op->op) == COFFER_STALE;
     if (is_stale) {
         read_answer(lua, op);
     }

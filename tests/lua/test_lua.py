@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from interpreters import INTERPRETERS, MODULES, ROOT, Interpreter, every_interpreter
+from support import free_port, has_redis, redis_server
 
 HERE = Path(__file__).parent
 FENCE = re.compile(r"^```lua\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -63,3 +65,25 @@ def test_a_module_exports_its_entry_only(lua: Interpreter) -> None:
 def exported(module: Path) -> set[str]:
     listed = subprocess.run(["nm", "-D", "--defined-only", str(module)], capture_output=True, text=True, check=True).stdout
     return {line.split()[-1] for line in listed.splitlines()}
+
+
+@every_interpreter
+def test_tls_and_credentials(lua: Interpreter, tmp_path: Path) -> None:
+    if shutil.which("openssl") is None or not has_redis():
+        pytest.skip("openssl or redis-server is not installed")
+    subprocess.run(["sh", str(ROOT / "tests/certificates.sh"), str(tmp_path)], check=True, capture_output=True)
+    port = free_port()
+    files = [
+        "--tls-cert-file",
+        f"{tmp_path}/right.pem",
+        "--tls-key-file",
+        f"{tmp_path}/server.key",
+        "--tls-ca-cert-file",
+        f"{tmp_path}/ca.pem",
+    ]
+    with redis_server("--tls-port", str(port), *files, "--tls-auth-clients", "no") as server:
+        client = server.client()
+        client.call("ACL", "SETUSER", "app", "on", ">canary-right", "~*", "+@all")
+        client.close()
+        output = lua.run(HERE / "tls.lua", f"rediss://localhost:{port}/0", f"{tmp_path}/ca.pem", f"{tmp_path}/other_ca.pem")
+    assert output == "all was well\n"

@@ -89,20 +89,27 @@ end
 
 -- ---- opening and closing ----
 
-local function wrap(handle)
-    return setmetatable({_handle = handle, _children = setmetatable({}, {__mode = "k"})}, Cache)
+local function wrap(handle, credentials)
+    if credentials then
+        core.ask(handle, credentials)
+    end
+    local children = setmetatable({}, {__mode = "k"})
+    return setmetatable({_handle = handle, _children = children, _credentials = credentials}, Cache)
 end
 
---- Opens a cache: mem://, redis://user:password@host:port/db, valkey://..., unix:///path?db=0.
+--- Opens a cache: mem://, redis://user:password@host:port/db, rediss:// (TLS), unix:///path?db=0.
 --
 -- opts: prefix, namespace, ttl and every other option by its name (coffer.options() lists them).
 -- With from_environment = true COFFER_<OPTION> and the usual names (REDIS_URL, ...) are read first.
+-- credentials: a function, called at each connect, that returns a password, or user name and
+-- password. It may neither use this cache nor yield; where it fails the call answers CREDENTIALS.
 -- No connection is made before the first call that needs one.
 function coffer.open(url, opts)
     if url ~= nil and type(url) ~= "string" then
         error("coffer: a URL is a string, not " .. type(url), 2)
     end
     opts = arguments.options_table(opts)
+    local credentials = arguments.take_credentials(opts)
     local wanted, err, code = core.coffer_options_new()
     if not wanted then
         return nil, err, code
@@ -126,7 +133,7 @@ function coffer.open(url, opts)
     if not handle then
         return nil, err, code
     end
-    return wrap(handle)
+    return wrap(handle, credentials)
 end
 
 --- Another namespace of the same server or memory: shares connections and store; other options are
@@ -151,7 +158,7 @@ function Cache:namespace(name, opts)
     if not handle then
         return nil, err, code
     end
-    local child = wrap(handle)
+    local child = wrap(handle, self._credentials)
     self._children[child] = true
     return child
 end

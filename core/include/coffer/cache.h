@@ -121,6 +121,7 @@ COFFER_API coffer_want coffer_cache_run(coffer_cache *cache, coffer_op *op, uint
 COFFER_API void coffer_ask_for_credentials(coffer_cache *cache);
 COFFER_API bool coffer_credentials_wanted(const coffer_cache *cache);
 COFFER_API coffer_status coffer_give_credentials(coffer_cache *cache, coffer_slice username, coffer_slice password); /* as coffer_credentials_set */
+COFFER_API void coffer_refuse_credentials(coffer_cache *cache); /* there are none: one connection fails with CREDENTIALS */
 
 /* Frees an op in any state and gives back, or closes, the connections that it held. Always this for an op that was run here. Takes a NULL op. */
 COFFER_API void coffer_cache_drop(coffer_cache *cache, coffer_op *op);

@@ -126,6 +126,10 @@ coffer_status coffer_give_credentials(coffer_cache *cache, coffer_slice username
     return coffer__credentials_give(&cache->family->secure.credentials, username, password);
 }
 
+void coffer_refuse_credentials(coffer_cache *cache) {
+    coffer__credentials_refuse(&cache->family->secure.credentials);
+}
+
 const coffer_options *coffer_cache_options(const coffer_cache *cache) {
     return coffer_namespace_options(cache->ns);
 }

@@ -134,6 +134,7 @@ coffer_status coffer__credentials_give(coffer__credentials *credentials, coffer_
     pthread_mutex_lock(&credentials->mutex);
     coffer_status status = fill(&credentials->given, username, password);
     credentials->given_at_us = status == COFFER_OK ? coffer__clock_us() : 0;
+    credentials->refused = false;
     if (status == COFFER_OK) {
         atomic_store(&credentials->wanted, false);
     }
@@ -141,7 +142,16 @@ coffer_status coffer__credentials_give(coffer__credentials *credentials, coffer_
     return status;
 }
 
-static coffer_status from_binding(coffer__credentials *credentials, coffer__login *login) {
+void coffer__credentials_refuse(coffer__credentials *credentials) {
+    pthread_mutex_lock(&credentials->mutex);
+    coffer__login_wipe(&credentials->given);
+    credentials->refused = true;
+    credentials->given_at_us = coffer__clock_us();
+    atomic_store(&credentials->wanted, false);
+    pthread_mutex_unlock(&credentials->mutex);
+}
+
+static coffer_status from_binding(coffer__credentials *credentials, coffer__login *login, char why[COFFER__WHY_CAP]) {
     coffer_status status = COFFER_AGAIN;
     pthread_mutex_lock(&credentials->mutex);
     uint64_t until_us = coffer__clock_add_ms(credentials->given_at_us, COFFER__GIVEN_MS);
@@ -149,7 +159,8 @@ static coffer_status from_binding(coffer__credentials *credentials, coffer__logi
         *login = credentials->given;
         credentials->given = (coffer__login)COFFER__LOGIN_INIT;
         credentials->given_at_us = 0;
-        status = COFFER_OK;
+        status = credentials->refused ? COFFER_CREDENTIALS : COFFER_OK;
+        snprintf(why, COFFER__WHY_CAP, "the function that gives them failed");
     } else {
         atomic_store(&credentials->wanted, true);
     }
@@ -163,7 +174,7 @@ coffer_status coffer__credentials_get(coffer__credentials *credentials, coffer_c
     if (credentials != NULL && credentials->function != NULL) {
         status = from_function(credentials, login, why);
     } else if (credentials != NULL && atomic_load(&credentials->asks)) {
-        status = from_binding(credentials, login);
+        status = from_binding(credentials, login, why);
     } else if (options->password_file[0] != '\0') {
         status = from_file(options, login, why);
     } else {

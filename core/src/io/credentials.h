@@ -34,6 +34,7 @@ typedef struct coffer__credentials {
     pthread_mutex_t mutex; /* of what follows */
     coffer__login given;
     uint64_t given_at_us; /* 0: nothing is given */
+    bool refused; /* given: that there is nothing to give */
 } coffer__credentials;
 
 void coffer__credentials_init(coffer__credentials *credentials);
@@ -44,6 +45,8 @@ void coffer__credentials_after_fork(coffer__credentials *credentials); /* what w
 coffer_status coffer__credentials_get(coffer__credentials *credentials, coffer_client *client, coffer__login *login, char why[COFFER__WHY_CAP]);
 
 coffer_status coffer__credentials_give(coffer__credentials *credentials, coffer_slice username, coffer_slice password);
+
+void coffer__credentials_refuse(coffer__credentials *credentials); /* its function failed: so does one connection */
 
 void coffer__login_wipe(coffer__login *login);
 

@@ -211,6 +211,27 @@ static void test_a_binding_is_told_when_to_ask(void **state) {
     coffer_close(cache);
 }
 
+static void test_a_binding_that_has_none_says_so(void **state) {
+    size_t asked_count = 0;
+    (void)state;
+    if (!is_there) {
+        skip();
+    }
+    coffer_cache *cache = open_at(server.port, "");
+    coffer_ask_for_credentials(cache);
+    coffer_op *op = NULL;
+    assert_int_equal(coffer_op_get(&op, coffer_cache_namespace(cache), COFFER_SLICE("key"), NULL), COFFER_OK);
+    while (coffer_cache_run(cache, op, 50) == COFFER_WANT_REPLY) {
+        coffer_refuse_credentials(cache);
+        asked_count++;
+    }
+    assert_int_equal(coffer_op_status(op), COFFER_CREDENTIALS);
+    assert_int_equal(asked_count, 1);
+    coffer_cache_drop(cache, op);
+    assert_int_equal(run(cache, "canary-one", &asked_count), COFFER_MISS);
+    coffer_close(cache);
+}
+
 static void test_a_binding_that_gives_nothing_waits_until_the_deadline(void **state) {
     (void)state;
     if (!is_there) {
@@ -243,6 +264,7 @@ int main(void) {
         cmocka_unit_test(test_a_function_is_asked_at_each_connect),
         cmocka_unit_test(test_a_function_that_gives_nothing),
         cmocka_unit_test(test_a_binding_is_told_when_to_ask),
+        cmocka_unit_test(test_a_binding_that_has_none_says_so),
         cmocka_unit_test(test_a_binding_that_gives_nothing_waits_until_the_deadline),
         cmocka_unit_test(test_both_a_password_and_its_file_are_refused),
     };

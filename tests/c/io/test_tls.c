@@ -311,6 +311,21 @@ static void test_tickets_do_not_cost_the_connection(void **state) {
     tls_server_stop(server);
 }
 
+static void test_a_ticket_on_an_idle_connection_is_taken(void **state) {
+    tls_server_options options = {.certificate = "right", .answer = remembers, .most_version = TLS1_3_VERSION};
+    (void)state;
+    tls_server *server = tls_server_start(folder, &options);
+    coffer_cache *cache = open_tls("localhost", tls_server_port(server), "");
+    for (int i = 0; i < 5; i++) {
+        assert_says(cache, COFFER_MISS, "");
+        assert_true(tls_says_ticket(last_peer));
+        pause_ms(20);
+    }
+    assert_int_equal(tls_server_accepted(server), 1);
+    coffer_close(cache);
+    tls_server_stop(server);
+}
+
 static void is_replaced_after(const char *what, bool (*act)(tls_peer *peer)) {
     tls_server_options options = {.certificate = "right", .answer = remembers, .tickets = 1};
     tls_server *server = tls_server_start(folder, &options);
@@ -352,6 +367,7 @@ int main(void) {
         cmocka_unit_test(test_each_way_to_break_has_its_words),
         cmocka_unit_test(test_a_server_without_tls),
         cmocka_unit_test(test_tickets_do_not_cost_the_connection),
+        cmocka_unit_test(test_a_ticket_on_an_idle_connection_is_taken),
         cmocka_unit_test(test_what_an_idle_connection_was_sent_is_nobodys),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);

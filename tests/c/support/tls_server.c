@@ -58,6 +58,13 @@ bool tls_says(tls_peer *peer, const char *text) {
     return tls_says_part(peer, text, SIZE_MAX);
 }
 
+bool tls_says_ticket(tls_peer *peer) {
+    pthread_mutex_lock(&peer->mutex);
+    bool said = SSL_new_session_ticket(peer->ssl) == 1 && SSL_do_handshake(peer->ssl) == 1 && pump(peer, SIZE_MAX);
+    pthread_mutex_unlock(&peer->mutex);
+    return said;
+}
+
 bool tls_says_goodbye(tls_peer *peer) {
     pthread_mutex_lock(&peer->mutex);
     (void)SSL_shutdown(peer->ssl);

@@ -34,6 +34,7 @@ size_t tls_server_accepted(tls_server *server); /* handshakes that were finished
 bool tls_says(tls_peer *peer, const char *text);
 bool tls_greets(tls_peer *peer, const char *command);
 bool tls_says_part(tls_peer *peer, const char *text, size_t bytes); /* the first bytes of the record(s) that it makes */
+bool tls_says_ticket(tls_peer *peer); /* of TLS 1.3, one more */
 bool tls_says_goodbye(tls_peer *peer); /* close_notify; the socket stays open */
 bool tls_says_plainly(tls_peer *peer, const char *text); /* on the socket, past TLS */
 

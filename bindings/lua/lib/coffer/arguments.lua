@@ -128,6 +128,16 @@ function arguments.options_table(opts)
     return copy
 end
 
+--- Takes the function `credentials` out of the options of coffer.open.
+function arguments.take_credentials(opts)
+    local credentials = opts.credentials
+    opts.credentials = nil
+    if credentials ~= nil and type(credentials) ~= "function" then
+        error("coffer: credentials is a function, not " .. type(credentials), 3)
+    end
+    return credentials
+end
+
 local function option_text(name, value)
     local kind = type(value)
     if kind == "boolean" or kind == "string" then
