@@ -155,11 +155,12 @@ def test_slots_that_move_under_load_are_not_noticed(cluster: Cluster) -> None:
             thread.start()
         try:
             wait_until(lambda: min(rounds) > 20)
-            for key in [f"{mine}:{number}" for mine in range(4) for number in range(0, 40, 3)]:
-                slot = cluster.clients[0].call("CLUSTER", "KEYSLOT", f"load:_:{key}")
-                assert isinstance(slot, int)
+            # all to one node: where targets change before the nodes have heard of each other's epochs, they disagree for a while
+            for key in [f"{mine}:{number}" for mine in range(4) for number in range(40)]:
+                slot = keyslot(cluster, f"load:_:{key}")
                 source = cluster.owner(slot)
-                cluster.move(slot, source, (source + 1) % NODES)
+                if source != NODES - 1:
+                    cluster.move(slot, source, NODES - 1)
         finally:
             over.set()
             for thread in threads:
