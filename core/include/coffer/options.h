@@ -31,6 +31,11 @@ extern "C" {
     X(port,               COUNT,   port,                  "6379",    "REDIS_PORT",                        0, "the server's port, 1 to 65535") \
     X(path,               TEXT,    path,                  "",        "",                                  0, "the server's unix socket, instead of host and port") \
     X(cluster_nodes,      TEXT,    cluster_nodes,         "",        "REDIS_CLUSTER_NODES",               0, "some nodes of a cluster, instead of host and port: host:port,host:port") \
+    X(sentinel_nodes,     TEXT,    sentinel_nodes,        "",        "",                                  0, "sentinels that know where the server is, instead of host and port: host:port,host:port") \
+    X(sentinel_master,    TEXT,    sentinel_master,       "",        "",                                  0, "the name of the master that the sentinels watch") \
+    X(sentinel_username,  TEXT,    sentinel_username,     "",        "",                                  0, "the sentinels' user") \
+    X(sentinel_password,  SECRET,  sentinel_password,     "",        "",                                  0, "the sentinels' password; the server's is never sent to them") \
+    X(sentinel_tls,       CHOICE,  sentinel_tls,          "same",    "",                                  0, "TLS to the sentinels: same (as to the server), on or off") \
     X(username,           TEXT,    username,              "",        "REDIS_USERNAME",                    0, "the server's user") \
     X(password,           SECRET,  password,              "",        "REDIS_PASSWORD",                    0, "the server's password") \
     X(password_file,      TEXT,    password_file,         "",        "REDIS_PASSWORD_FILE",               0, "a file with the password, read anew at each connect") \
@@ -83,6 +88,9 @@ extern "C" {
     X(key_rules, "default", COFFER_KEYS_DEFAULT,     0) \
     X(key_rules, "strict",  COFFER_KEYS_STRICT,      1) \
     X(key_rules, "bytes",   COFFER_KEYS_BYTES,       2) \
+    X(sentinel_tls, "same", COFFER_SENTINEL_TLS_SAME, 0) \
+    X(sentinel_tls, "on", COFFER_SENTINEL_TLS_ON, 1) \
+    X(sentinel_tls, "off", COFFER_SENTINEL_TLS_OFF, 2) \
     X(tls_min_version, "1.2", COFFER_TLS_1_2,        0) \
     X(tls_min_version, "1.3", COFFER_TLS_1_3,        1) \
     X(compress,  "never",   COFFER_COMPRESS_NEVER,   0) \
@@ -122,8 +130,8 @@ COFFER_API void coffer_options_free(coffer_options *options); /* wipes secrets; 
 COFFER_API coffer_status coffer_options_set(coffer_options *options, const char *name, coffer_slice value, coffer_error *error);
 
 /* A URL, whose parameters are options: mem://?memory=16MiB, redis://user:password@host:port/db?prefix=prod, unix:///run/redis.sock?db=1,
- * redis+cluster://user:password@host:port,host:port. Atomic as coffer_options_set is. User, password, path and parameters are percent-decoded. Host, port,
- * path, nodes, user, password and database of an earlier URL are forgotten. UNSUPPORTED for redis+sentinel://. No error shows the password. */
+ * redis+cluster://user:password@host:port,host:port, redis+sentinel://user:password@host:port,host:port/master/db. Atomic as coffer_options_set is. User, password, path and parameters are percent-decoded. Host, port,
+ * path, nodes, sentinels, users, passwords and database of an earlier URL are forgotten. No error shows the password. */
 COFFER_API coffer_status coffer_options_set_url(coffer_options *options, coffer_slice url, coffer_error *error);
 
 /* Reads COFFER_<NAME> and the usual names (see the table) through `lookup`, or getenv where it is NULL; the URL first, then the others.

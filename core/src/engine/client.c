@@ -33,7 +33,8 @@ static const char *name_plain_tls(const coffer_options *options) {
                   {"tls_cert_file", options->tls_cert_file},
                   {"tls_key_file", options->tls_key_file},
                   {"tls_server_name", options->tls_server_name}};
-    for (size_t i = 0; !options->tls && !options->local && options->path[0] == '\0' && i < sizeof of_tls / sizeof of_tls[0]; i++) {
+    for (size_t i = 0; !coffer__options_use_tls(options) && !options->local && options->path[0] == '\0' && i < sizeof of_tls / sizeof of_tls[0];
+         i++) {
         if (of_tls[i].value[0] != '\0') {
             return of_tls[i].name;
         }
@@ -48,6 +49,9 @@ static coffer_status check_options(const coffer_options *options, coffer_error *
     }
     if (options->cluster_nodes[0] != '\0' && options->db != 0) {
         return coffer__error_set(error, COFFER_OPTION, "the option 'db' must be 0: a cluster has no other database");
+    }
+    if (options->sentinel_nodes[0] != '\0' && options->sentinel_master[0] == '\0') {
+        return coffer__error_set(error, COFFER_OPTION, "the option 'sentinel_master' is missing: which master do the sentinels watch for us?");
     }
     if (name_has_blank(options->client_name)) {
         return coffer__error_set(error, COFFER_OPTION,

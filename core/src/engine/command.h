@@ -33,6 +33,7 @@ extern const coffer__command coffer__command_pexpire;
 extern const coffer__command coffer__command_persist;
 extern const coffer__command coffer__command_ping;
 extern const coffer__command coffer__command_cluster; /* SLOTS */
+extern const coffer__command coffer__command_sentinel; /* MASTER name */
 extern const coffer__command coffer__command_store_if; /* script: key, "absent" or "is", id, value, px or "0" */
 extern const coffer__command coffer__command_add; /* script: key, delta, px or "0" */
 

@@ -20,6 +20,15 @@ static coffer__guard_limits limits_of(const coffer_options *options) {
     return limits;
 }
 
+/* A sentinel has credentials of its own: those of the servers are none of its business. */
+static bool set_login(coffer_conn *conn, coffer_slice username, coffer_slice password) {
+    const coffer_options *options = coffer_client_options(conn->client);
+    const coffer__topology *topology = conn->client->topology;
+    conn->is_sentinel = topology != NULL && coffer__topology_is_sentinel(topology, conn->endpoint);
+    return coffer__buf_append_slice(&conn->username, conn->is_sentinel ? coffer_slice_text(options->sentinel_username) : username) &&
+           coffer__buf_append_slice(&conn->password, conn->is_sentinel ? coffer_slice_text(options->sentinel_password) : password);
+}
+
 coffer_status coffer_conn_new_as(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, coffer_slice username,
                                  coffer_slice password, uint64_t now_ms) {
     *conn = NULL;
@@ -32,8 +41,8 @@ coffer_status coffer_conn_new_as(coffer_conn **conn, coffer_client *client, cons
     made->started_ms = made->now_ms = now_ms;
     coffer_client_ref(client);
     coffer__guard_limits limits = limits_of(coffer_client_options(client));
-    if (!coffer__buf_append_slice(&made->username, username) || !coffer__buf_append_slice(&made->password, password) ||
-        coffer__guard_new(&made->guard, &limits) != COFFER_OK || coffer__reader_new(&made->reader) != COFFER_OK || !coffer__handshake_begin(made)) {
+    if (!set_login(made, username, password) || coffer__guard_new(&made->guard, &limits) != COFFER_OK ||
+        coffer__reader_new(&made->reader) != COFFER_OK || !coffer__handshake_begin(made)) {
         coffer_conn_free(made);
         return COFFER_NO_MEMORY;
     }
@@ -237,8 +246,20 @@ void coffer_conn_sent(coffer_conn *conn, size_t sent_bytes) {
 
 /* ---- in ------------------------------------------------------------------------------------------------------- */
 
+/* It is no primary any more: what was sent is answered, and then the link goes. */
+static bool is_demoted(const coffer_conn *conn) {
+    coffer__topology *topology = conn->client->topology;
+    bool demoted = conn->reply.nodes[0].type == COFFER__REPLY_ERROR && topology != NULL && coffer__topology_verifies(topology, conn->endpoint) &&
+                   coffer__word_status(coffer__reply_text(&conn->reply, 0)) == COFFER_READONLY;
+    if (demoted) {
+        coffer__topology_refused(topology, conn->endpoint);
+    }
+    return demoted;
+}
+
 /* Once the call is DONE its owner may run and free it: it is not touched after that. */
 static void call_replied(coffer_conn *conn, coffer_call *call) {
+    bool readonly = is_demoted(conn);
     coffer_waiter *waiter = call->waiter;
     call->waiter = NULL;
     coffer__verdict verdict = coffer__call_replied(call, &conn->reply);
@@ -254,7 +275,7 @@ static void call_replied(coffer_conn *conn, coffer_call *call) {
     if (verdict == COFFER__VERDICT_BROKEN) {
         coffer_conn_fail(conn, COFFER_PROTO, "a redirect that cannot be read");
     }
-    conn->leaving = conn->leaving || verdict == COFFER__VERDICT_LEAVE;
+    conn->leaving = conn->leaving || readonly || verdict == COFFER__VERDICT_LEAVE;
 }
 
 /* One too many before it: from here on everybody would get another's reply. But an error before anything was sent is why a server hung up at once. */
@@ -283,7 +304,7 @@ static coffer_status take_reply(coffer_conn *conn) {
         coffer__handshake_replied(conn, due.kind, &conn->reply);
     }
     if (conn->leaving && conn->due_count == 0) {
-        coffer_conn_fail(conn, COFFER_CLOSED, "the node sends its own keys on to itself");
+        coffer_conn_fail(conn, COFFER_CLOSED, "the server sends its own keys on to itself, or is no primary any more");
     }
     return conn->status;
 }

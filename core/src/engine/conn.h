@@ -54,6 +54,7 @@ struct coffer_conn {
     coffer__buf username, password; /* to log in with; wiped when that is over */
     unsigned greetings_due; /* replies of the handshake still to come */
     bool fallback; /* the server does not know HELLO */
+    bool is_sentinel; /* only asked who the primary is */
     bool leaving; /* to be closed when nothing is due any more */
     char message[400];
 };

@@ -4,6 +4,9 @@
  *     SELECT db                                    where it is not 0
  *     TIME                                         the server's clock; may be refused
  *
+ * A sentinel gets the HELLO alone, with its own credentials. And where sentinels named the server, what HELLO answers for "role" must be "master" before
+ * any call goes out.
+ *
  * A server that does not know HELLO (before 6.0), or forbids it, gets AUTH, CLIENT SETNAME, SELECT and TIME instead; what it said to the SELECT and
  * TIME of the first round is ignored. Calls are kept back until all of this has succeeded.
  */
@@ -33,6 +36,9 @@ static bool say_hello(coffer_conn *conn, const coffer_options *options) {
 }
 
 static bool say_select_and_time(coffer_conn *conn, const coffer_options *options) {
+    if (conn->is_sentinel) {
+        return true;
+    }
     if (options->db != 0) {
         char number[24];
         snprintf(number, sizeof number, "%llu", (unsigned long long)options->db);
@@ -151,6 +157,22 @@ static void learn_version(coffer_conn *conn, const coffer__reply *reply) {
     }
 }
 
+/* Sentinels may name a server that is no primary yet, or not any more. One that does not say is believed. */
+static void verify_role(coffer_conn *conn, const coffer__reply *reply) {
+    coffer__topology *topology = conn->client->topology;
+    if (topology == NULL || !coffer__topology_verifies(topology, conn->endpoint)) {
+        return;
+    }
+    for (size_t i = 1; i + 1 < reply->node_count; i = coffer__reply_after(reply, i + 1)) {
+        bool is_role = coffer_slice_equal(coffer__reply_text(reply, i), COFFER_SLICE("role"));
+        if (is_role && !coffer_slice_equal(coffer__reply_text(reply, i + 1), COFFER_SLICE("master"))) {
+            coffer__topology_refused(topology, conn->endpoint);
+            coffer__handshake_fail(conn, COFFER_READONLY, COFFER_SLICE("the sentinels named it, and it says that it is no master"));
+            return;
+        }
+    }
+}
+
 static void time_refused(coffer_conn *conn, coffer_slice text) {
     coffer__server *server = conn->endpoint == NULL ? NULL : coffer__watch_server(conn->client->watch, conn->endpoint);
     coffer_status status = coffer__word_status(text);
@@ -175,6 +197,7 @@ void coffer__handshake_replied(coffer_conn *conn, coffer__due_kind kind, const c
         time_refused(conn, text);
     } else if (kind == COFFER__DUE_HELLO) {
         learn_version(conn, reply);
+        verify_role(conn, reply);
     }
     if (conn->state == COFFER__CONN_GREETING && conn->greetings_due == 0) {
         coffer__buf_wipe(&conn->username);

@@ -192,5 +192,6 @@ const coffer__command coffer__command_pexpire = {"PEXPIRE", true, NULL, NULL, tr
 const coffer__command coffer__command_persist = {"PERSIST", true, NULL, NULL, true, local_persist};
 const coffer__command coffer__command_ping = {"PING", false, NULL, NULL, false, local_ping};
 const coffer__command coffer__command_cluster = {"CLUSTER", false, NULL, NULL, false, NULL};
+const coffer__command coffer__command_sentinel = {"SENTINEL", false, NULL, NULL, false, NULL};
 const coffer__command coffer__command_store_if = {"script store_if", true, sha1_of_store_if, text_of_store_if, true, local_store_if};
 const coffer__command coffer__command_add = {"script add", true, sha1_of_add, text_of_add, true, local_add};

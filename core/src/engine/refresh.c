@@ -1,8 +1,8 @@
 /* A refresh of what is known of the servers: an op that the client owns and a driver runs (coffer_client_chores). It asks one node after another until
- * one has given an answer that is of use. */
+ * one has given an answer that is of use; or, where they are sentinels, all at once, and believes the newest. */
 #include "engine.h"
 
-enum { REFRESH_MS = 1000 }; /* at most: a node that says nothing must not be waited for when another could be asked */
+enum { REFRESH_MS = 1000, ASK_ALL_MS = 500 }; /* at most: a node that says nothing must not be waited for when another could be asked */
 
 typedef struct refresh_state {
     coffer__topology *topology;
@@ -15,6 +15,49 @@ static refresh_state *state_of(coffer_op *op) {
 }
 
 static void asked(coffer_op *op);
+
+static void put_question(coffer_op *op, const coffer_endpoint *endpoint) {
+    size_t words;
+    coffer__topology *topology = state_of(op)->topology;
+    const coffer_slice *question = coffer__topology_question(topology, &words);
+    coffer_call *call =
+        coffer__op_call(op, coffer__topology_asks_all(topology) ? &coffer__command_sentinel : &coffer__command_cluster); /* the first word */
+    coffer__call_arguments(call, question + 1, words - 1); /* a few, for which there is room */
+    call->endpoint = endpoint;
+    call->pinned = call->chosen = true;
+}
+
+static void all_asked(coffer_op *op) {
+    refresh_state *state = state_of(op);
+    for (size_t i = 0; i < op->call_count; i++) {
+        coffer_call *call = &op->calls[i];
+        state->refresh.asked = call->endpoint;
+        if (call->status == COFFER_OK) {
+            call->status = coffer__topology_learn(state->topology, &state->refresh, &call->reply);
+        }
+    }
+    state->learnt = coffer__topology_settle(state->topology, &state->refresh) == COFFER_OK;
+    if (state->learnt) {
+        coffer__op_finish(op, COFFER_OK);
+    } else {
+        coffer__op_finish_call(op, &op->calls[0]);
+    }
+}
+
+static void ask_all(coffer_op *op) {
+    coffer__topology *topology = state_of(op)->topology;
+    size_t count = 0;
+    while (coffer__topology_candidate(topology, count) != NULL) {
+        count++;
+    }
+    if (!coffer__op_begin_calls(op, count)) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        put_question(op, coffer__topology_candidate(topology, i));
+    }
+    coffer__op_then(op, "ask", all_asked);
+}
 
 static void ask_next(coffer_op *op) {
     refresh_state *state = state_of(op);
@@ -30,12 +73,7 @@ static void ask_next(coffer_op *op) {
     if (!coffer__op_begin_calls(op, 1)) {
         return;
     }
-    size_t words;
-    const coffer_slice *question = coffer__topology_question(state->topology, &words);
-    coffer_call *call = coffer__op_call(op, &coffer__command_cluster); /* which is the first word */
-    coffer__call_arguments(call, question + 1, words - 1); /* a few, for which there is room */
-    call->endpoint = endpoint;
-    call->pinned = call->chosen = true;
+    put_question(op, endpoint);
     coffer__op_then(op, "ask", asked);
 }
 
@@ -61,14 +99,22 @@ static void clear_refresh(coffer_op *op) {
     coffer__topology_end(state->topology, status, coffer_op_message(op), op->now_ms);
 }
 
+static void begin(coffer_op *op) {
+    if (coffer__topology_asks_all(state_of(op)->topology)) {
+        ask_all(op);
+    } else {
+        ask_next(op);
+    }
+}
+
 static coffer_op *new_refresh(coffer_client *client) {
-    static const coffer__op_kind kind = {COFFER__OPERATION_CHORE, sizeof(refresh_state), ask_next, clear_refresh};
+    static const coffer__op_kind kind = {COFFER__OPERATION_CHORE, sizeof(refresh_state), begin, clear_refresh};
     coffer_namespace *ns = NULL;
     if (coffer_namespace_new(&ns, client, NULL, NULL) != COFFER_OK) {
         return NULL;
     }
-    uint64_t timeout_ms = client->options->timeout_ms;
-    coffer_op *op = coffer__op_new(&kind, ns, timeout_ms < REFRESH_MS ? timeout_ms : REFRESH_MS);
+    uint64_t timeout_ms = client->options->timeout_ms, most_ms = coffer__topology_asks_all(client->topology) ? ASK_ALL_MS : REFRESH_MS;
+    coffer_op *op = coffer__op_new(&kind, ns, timeout_ms < most_ms ? timeout_ms : most_ms);
     coffer_namespace_free(ns);
     return op;
 }

@@ -87,11 +87,12 @@ static bool try_again(coffer_call *call, coffer__remedy remedy, uint64_t now_ms)
 }
 
 bool coffer__call_goes_again(coffer_call *call, coffer__topology *topology, coffer_waiter *waiter, uint64_t now_ms, bool late) {
-    coffer__remedy remedy = coffer__remedy_for(call->status, coffer__topology_is_routed(topology));
+    coffer__remedy remedy = coffer__remedy_for(call->status, coffer__topology_is_learnt(topology));
     if (remedy.doubt) {
         coffer__topology_doubt(topology, now_ms);
     }
-    bool again = !late && !call->pinned && remedy.cure != COFFER__CURE_NONE &&
+    bool astray = remedy.cure == COFFER__CURE_FOLLOW && !coffer__topology_is_routed(topology); /* a node of a cluster, which nobody asked for */
+    bool again = !late && !call->pinned && !astray && remedy.cure != COFFER__CURE_NONE &&
                  (remedy.cure == COFFER__CURE_FOLLOW ? follow(call, topology, now_ms) : try_again(call, remedy, now_ms));
     if (again) {
         coffer__call_reopen(call, waiter);

@@ -5,7 +5,7 @@
 coffer_status coffer__secure_init(coffer__secure *secure, coffer_client *client, coffer_error *error) {
     const coffer_options *options = coffer_client_options(client);
     coffer__credentials_init(&secure->credentials);
-    coffer_status status = options->tls ? coffer__tls_context_new(&secure->tls, options, error) : COFFER_OK;
+    coffer_status status = coffer__options_use_tls(options) ? coffer__tls_context_new(&secure->tls, options, error) : COFFER_OK;
     if (status == COFFER_OK) {
         coffer_client_set_driver(client, secure);
     }

@@ -23,4 +23,13 @@ struct coffer_options {
     bool tls; /* rediss:// */
 };
 
+/* Whether the sentinels are spoken to under TLS, and whether anybody is. */
+static inline bool coffer__options_sentinel_tls(const coffer_options *options) {
+    return options->sentinel_tls == COFFER_SENTINEL_TLS_ON || (options->sentinel_tls == COFFER_SENTINEL_TLS_SAME && options->tls);
+}
+
+static inline bool coffer__options_use_tls(const coffer_options *options) {
+    return options->tls || (options->sentinel_nodes[0] != '\0' && coffer__options_sentinel_tls(options));
+}
+
 #endif

@@ -59,25 +59,45 @@ static bool is_nodes(coffer_slice text) {
     return text.len == 0 || coffer__nodes_are_fit(text);
 }
 
-/* Host, path and nodes are three ways to say where the cache is: the last one set wins, and each ends mem://. */
-static bool settle_server(coffer_options *options, char *set, char *other, char *another) {
-    if (set[0] != '\0') {
-        options->local = false;
-        other[0] = another[0] = '\0';
+/* Host, path, nodes and sentinels are four ways to say where the cache is: the last one set wins, and each ends mem://. */
+static bool settle_server(coffer_options *options, char *set) {
+    char *ways[] = {options->host, options->path, options->cluster_nodes, options->sentinel_nodes};
+    bool any = options->local;
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        if (set[0] != '\0' && ways[i] != NULL && ways[i] != set) {
+            ways[i][0] = '\0';
+        }
+        any = any || (ways[i] != NULL && ways[i][0] != '\0');
     }
-    return options->local || set[0] != '\0' || other[0] != '\0' || another[0] != '\0';
+    options->local = options->local && set[0] == '\0';
+    return any;
 }
 
 static bool settle_host(coffer_options *options) {
-    return settle_server(options, options->host, options->path, options->cluster_nodes);
+    return settle_server(options, options->host);
 }
 
 static bool settle_path(coffer_options *options) {
-    return settle_server(options, options->path, options->host, options->cluster_nodes);
+    return settle_server(options, options->path);
 }
 
 static bool settle_nodes(coffer_options *options) {
-    return settle_server(options, options->cluster_nodes, options->host, options->path);
+    return settle_server(options, options->cluster_nodes);
+}
+
+static bool settle_sentinels(coffer_options *options) {
+    return settle_server(options, options->sentinel_nodes);
+}
+
+/* What Sentinel takes for a master's name. */
+static bool is_master(coffer_slice text) {
+    for (size_t i = 0; i < text.len; i++) {
+        char byte = text.data[i];
+        if (strchr("._-", byte) == NULL && !((byte | 32) >= 'a' && (byte | 32) <= 'z') && !(byte >= '0' && byte <= '9')) {
+            return false;
+        }
+    }
+    return true;
 }
 
 #define KIB UINT64_C(1024)
@@ -98,6 +118,11 @@ static const option_limit limits[COFFER__OPTION_ROWS] = {
     [COFFER__AT_port] = {1, 65535, "a number from 1 to 65535", NULL, NULL},
     [COFFER__AT_path] = {0, 107, "an absolute path of at most 107 bytes", is_path, settle_path},
     [COFFER__AT_cluster_nodes] = {0, 8192, "1 to 64 of host:port, host or [address]:port, with ',' between them", is_nodes, settle_nodes},
+    [COFFER__AT_sentinel_nodes] = {0, 8192, "1 to 64 of host:port, host or [address]:port, with ',' between them", is_nodes, settle_sentinels},
+    [COFFER__AT_sentinel_master] = {0, 128, "at most 128 of A-Z a-z 0-9 '.' '_' '-'", is_master, NULL},
+    [COFFER__AT_sentinel_username] = {0, 512, "at most 512 bytes without control characters", NULL, NULL},
+    [COFFER__AT_sentinel_password] = {0, 64 * KIB, "at most 64KiB without control characters", NULL, NULL},
+    [COFFER__AT_sentinel_tls] = {0, INT32_MAX, NULL, NULL, NULL},
     [COFFER__AT_username] = {0, 512, "at most 512 bytes without control characters", NULL, NULL},
     [COFFER__AT_password] = {0, 64 * KIB, "at most 64KiB without control characters", NULL, NULL},
     [COFFER__AT_password_file] = {0, PATH_BYTES, FILE_ALLOWED, NULL, NULL},

@@ -4,6 +4,9 @@
  *    redis+cluster://user:password@host:port,host:port/0?ttl=5m
  *    scheme          userinfo      nodes               path query
  *
+ *    redis+sentinel://user:password@host:port,host:port/master/0?ttl=5m
+ *    scheme           userinfo      sentinels           path     query
+ *
  * The one danger is a password with '@', '/', '?' or '#' that was not percent-encoded: a part of it would then be taken for a host or a parameter and
  * shown in an error, or sent to a name server. So '#' is refused anywhere, '@' is refused behind the host, and no error shows user, host, port or path.
  */
@@ -16,7 +19,8 @@
 #include <strings.h>
 
 #define ENCODE_HINT "in user names, passwords and parameters write %40 for '@', %2F for '/', %3F for '?', %23 for '#' and %25 for '%'"
-#define SCHEMES "mem://, redis://, rediss://, redis+cluster://, rediss+cluster://, valkey://, valkeys:// or unix://"
+#define SCHEMES                                                                                                                                      \
+    "mem://, redis://, rediss://, redis+cluster://, rediss+cluster://, redis+sentinel://, rediss+sentinel://, valkey://, valkeys:// or unix://"
 
 /* The URL in parts, still percent-encoded, and what is being changed. */
 typedef struct url_parse {
@@ -107,8 +111,18 @@ static coffer_status put(const url_parse *url, size_t index, const char *part, c
 
 /* Everything that says where the server is goes back to its default: nothing of an earlier URL stays. */
 static coffer_status reset_server(const url_parse *url) {
-    static const size_t of_server[] = {COFFER__AT_host,     COFFER__AT_port,     COFFER__AT_path,          COFFER__AT_cluster_nodes,
-                                       COFFER__AT_username, COFFER__AT_password, COFFER__AT_password_file, COFFER__AT_db};
+    static const size_t of_server[] = {COFFER__AT_host,
+                                       COFFER__AT_port,
+                                       COFFER__AT_path,
+                                       COFFER__AT_cluster_nodes,
+                                       COFFER__AT_username,
+                                       COFFER__AT_password,
+                                       COFFER__AT_password_file,
+                                       COFFER__AT_db,
+                                       COFFER__AT_sentinel_nodes,
+                                       COFFER__AT_sentinel_master,
+                                       COFFER__AT_sentinel_username,
+                                       COFFER__AT_sentinel_password};
     url->draft->local = true;
     url->draft->tls = false;
     coffer_status status = COFFER_OK;
@@ -186,26 +200,50 @@ static coffer_status apply_cluster_tls(const url_parse *url) {
     return apply_cluster(url);
 }
 
-static coffer_status apply_later(const url_parse *url) {
-    return coffer__error_set(url->error, COFFER_UNSUPPORTED, "%s cannot be accepted yet: Sentinel comes with a later version", url->what);
+/* The path is /master or /master/db. */
+static coffer_status apply_sentinel(const url_parse *url) {
+    coffer_slice path = tail(url->path, 1);
+    coffer_slice master = head(path, find(path, '/')), db = tail(path, master.len + 1);
+    if (holds(url->path, '@')) {
+        return refuse(url, "it has an '@' behind its host; " ENCODE_HINT);
+    }
+    if (url->host.len == 0) {
+        return refuse(url, "the sentinels are missing, as in redis+sentinel://host:26379,host:26379/master-name");
+    }
+    if (master.len == 0) {
+        return refuse(url, "the name of the master is missing, as in redis+sentinel://host:26379,host:26379/master-name");
+    }
+    coffer_status status = put(url, COFFER__AT_sentinel_nodes, "the list of sentinels", url->host, true);
+    status = status == COFFER_OK ? put(url, COFFER__AT_sentinel_master, "the name of the master", master, true) : status;
+    status = status == COFFER_OK && db.len > 0 ? put(url, COFFER__AT_db, "the database, behind the master's name,", db, true) : status;
+    return status == COFFER_OK ? put_credentials(url) : status;
+}
+
+static coffer_status apply_sentinel_tls(const url_parse *url) {
+    url->draft->tls = true;
+    return apply_sentinel(url);
 }
 
 typedef struct scheme {
     const char *name;
     coffer_status (*apply)(const url_parse *url);
+    bool has_list; /* of hosts */
 } scheme;
 
 static const scheme schemes[] = {
-    {"mem", apply_mem},
-    {"redis", apply_tcp},
-    {"rediss", apply_tls},
-    {"valkey", apply_tcp},
-    {"valkeys", apply_tls},
-    {"unix", apply_unix},
-    {"redis+unix", apply_unix},
-    {"redis+sentinel", apply_later},
-    {"redis+cluster", apply_cluster},
-    {"rediss+cluster", apply_cluster_tls},
+    {"mem", apply_mem, false},
+    {"redis", apply_tcp, false},
+    {"rediss", apply_tls, false},
+    {"valkey", apply_tcp, false},
+    {"valkeys", apply_tls, false},
+    {"unix", apply_unix, false},
+    {"redis+unix", apply_unix, false},
+    {"redis+cluster", apply_cluster, true},
+    {"rediss+cluster", apply_cluster_tls, true},
+    {"redis+sentinel", apply_sentinel, true},
+    {"rediss+sentinel", apply_sentinel_tls, true},
+    {"valkey+sentinel", apply_sentinel, true},
+    {"valkeys+sentinel", apply_sentinel_tls, true},
 };
 
 static const scheme *find_scheme(coffer_slice name) {
@@ -311,11 +349,7 @@ coffer_status coffer__url_apply(coffer_options *draft, coffer_slice text, const 
     if (holds(text, '#')) {
         return refuse(&url, "it holds a '#'; " ENCODE_HINT);
     }
-    if (found->apply == apply_later) { /* its list of hosts is of another form */
-        return apply_later(&url);
-    }
-    bool has_list = found->apply == apply_cluster || found->apply == apply_cluster_tls;
-    coffer_status status = split(&url, has_list, tail(text, colon + 3));
+    coffer_status status = split(&url, found->has_list, tail(text, colon + 3));
     if (holds(url.query, '@')) { /* before any other words: the host may be half a password */
         return refuse(&url, "it has an '@' behind its host; " ENCODE_HINT);
     }
@@ -354,12 +388,23 @@ static bool append_userinfo(coffer__buf *out, const coffer_options *options) {
 }
 
 /* Nodes hold nothing that has to be escaped but the '%' of an IPv6 zone. */
-static bool append_cluster(coffer__buf *out, const coffer_options *options) {
-    bool is_ok = append_text(out, options->tls ? "rediss+cluster://" : "redis+cluster://") && append_userinfo(out, options);
-    for (const char *at = options->cluster_nodes; *at != '\0' && is_ok; at++) {
+static bool append_nodes(coffer__buf *out, const coffer_options *options, const char *plain, const char *tls, const char *nodes) {
+    bool is_ok = append_text(out, options->tls ? tls : plain) && append_userinfo(out, options);
+    for (const char *at = nodes; *at != '\0' && is_ok; at++) {
         is_ok = *at == '%' ? append_text(out, "%25") : coffer__buf_append(out, at, 1);
     }
     return is_ok;
+}
+
+static bool append_cluster(coffer__buf *out, const coffer_options *options) {
+    return append_nodes(out, options, "redis+cluster://", "rediss+cluster://", options->cluster_nodes);
+}
+
+static bool append_sentinel(coffer__buf *out, const coffer_options *options) {
+    char db[32];
+    (void)snprintf(db, sizeof db, "/%llu", (unsigned long long)options->db);
+    return append_nodes(out, options, "redis+sentinel://", "rediss+sentinel://", options->sentinel_nodes) && append_text(out, "/") &&
+           append_text(out, options->sentinel_master) && append_text(out, db);
 }
 
 static bool append_server(coffer__buf *out, const coffer_options *options) {
@@ -380,9 +425,10 @@ static bool append_server(coffer__buf *out, const coffer_options *options) {
 
 char *coffer__url_render(const coffer_options *options) {
     coffer__buf out = COFFER__BUF_INIT;
-    bool is_ok = options->local                      ? append_text(&out, "mem://")
-                 : options->cluster_nodes[0] != '\0' ? append_cluster(&out, options)
-                                                     : append_server(&out, options);
+    bool is_ok = options->local                       ? append_text(&out, "mem://")
+                 : options->cluster_nodes[0] != '\0'  ? append_cluster(&out, options)
+                 : options->sentinel_nodes[0] != '\0' ? append_sentinel(&out, options)
+                                                      : append_server(&out, options);
     if (!is_ok || !coffer__buf_append(&out, "", 1)) {
         coffer__buf_free(&out);
         return NULL;

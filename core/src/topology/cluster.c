@@ -1,29 +1,12 @@
 /* A cluster: a key's slot has an owner. Learnt by CLUSTER SLOTS, which a user with `+cluster|slots` may ask, from the seeds at first and from any node later. */
 #include "topology_kind.h"
 
-#include "base/alloc.h"
-#include "policy/nodes.h"
 #include "slots.h"
 
 static coffer_status fill(coffer__topology *topology, const coffer_options *options) {
-    coffer_slice rest = coffer_slice_text(options->cluster_nodes);
-    coffer__node_name name;
-    size_t count = 0;
-    for (coffer_slice left = rest; coffer__nodes_next(&left, &name) == COFFER__NODES_ONE;) {
-        count++;
-    }
-    topology->seeds = (const coffer_endpoint **)coffer__alloc((count + 1) * sizeof *topology->seeds);
     topology->map = coffer__slot_map_new(topology->endpoints);
-    if (topology->seeds == NULL || topology->map == NULL) {
-        return COFFER_NO_MEMORY;
-    }
-    while (coffer__nodes_next(&rest, &name) == COFFER__NODES_ONE) {
-        coffer_endpoint seed = {.host = name.host, .port = name.port != 0 ? name.port : (uint16_t)options->port, .tls = options->tls};
-        if (!coffer__topology_add_seed(topology, &seed)) {
-            return COFFER_NO_MEMORY;
-        }
-    }
-    return COFFER_OK;
+    return topology->map == NULL ? COFFER_NO_MEMORY
+                                 : coffer__topology_add_seeds(topology, options->cluster_nodes, (uint16_t)options->port, options->tls);
 }
 
 /* The nodes that the last answer named, then the seeds. */
@@ -58,6 +41,8 @@ static bool is_known(const coffer__topology *topology) {
 
 const coffer__topology_kind coffer__cluster = {
     .is_routed = true,
+    .every_ms = 27000,
+    .every_jitter_ms = 6000,
     .question = {{"CLUSTER", 7}, {"SLOTS", 5}},
     .question_words = 2,
     .fill = fill,

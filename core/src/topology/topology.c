@@ -2,11 +2,12 @@
 
 #include "base/alloc.h"
 #include "base/random.h"
+#include "policy/nodes.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { APART_MS = 250, EVERY_MS = 27000, EVERY_JITTER_MS = 6000, DOUBLINGS_MOST = 3, TIMEOUTS_IN_A_ROW = 2, ASKED_MOST = 16 };
+enum { APART_MS = 250, DOUBLINGS_MOST = 3, TIMEOUTS_IN_A_ROW = 2, ASKED_MOST = 16 };
 
 static uint64_t jitter(uint64_t most_ms) {
     return coffer__random_u64() % (most_ms + 1);
@@ -20,13 +21,35 @@ bool coffer__topology_add_seed(coffer__topology *topology, const coffer_endpoint
     return interned != NULL;
 }
 
+coffer_status coffer__topology_add_seeds(coffer__topology *topology, const char *nodes, uint16_t port, bool tls) {
+    coffer_slice rest = coffer_slice_text(nodes);
+    coffer__node_name name;
+    size_t count = 0;
+    for (coffer_slice left = rest; coffer__nodes_next(&left, &name) == COFFER__NODES_ONE;) {
+        count++;
+    }
+    topology->seeds = (const coffer_endpoint **)coffer__alloc((count + 1) * sizeof *topology->seeds);
+    while (topology->seeds != NULL && coffer__nodes_next(&rest, &name) == COFFER__NODES_ONE) {
+        coffer_endpoint seed = {.host = name.host, .port = name.port != 0 ? name.port : port, .tls = tls};
+        if (!coffer__topology_add_seed(topology, &seed)) {
+            return COFFER_NO_MEMORY;
+        }
+    }
+    return topology->seeds != NULL ? COFFER_OK : COFFER_NO_MEMORY;
+}
+
+static const coffer__topology_kind *kind_of(const coffer_options *options) {
+    return options->sentinel_nodes[0] != '\0' ? &coffer__sentinel : options->cluster_nodes[0] != '\0' ? &coffer__cluster : &coffer__standalone;
+}
+
 coffer_status coffer__topology_new(coffer__topology **topology, const coffer_options *options) {
     *topology = NULL;
     coffer__topology *made = (coffer__topology *)coffer__alloc_zero(sizeof *made);
     if (made == NULL) {
         return COFFER_NO_MEMORY;
     }
-    made->kind = options->cluster_nodes[0] != '\0' ? &coffer__cluster : &coffer__standalone;
+    made->kind = kind_of(options);
+    memcpy(made->question, made->kind->question, sizeof made->question);
     made->lock = coffer__lock_new();
     made->endpoints = coffer__endpoints_new();
     atomic_init(&made->due_ms, made->kind->question_words > 0 ? 0 : UINT64_MAX);
@@ -42,6 +65,7 @@ void coffer__topology_free(coffer__topology *topology) {
     if (topology != NULL) {
         coffer__slot_map_free(topology->map);
         coffer__release((void *)topology->seeds);
+        coffer__release(topology->sentinel.master);
         coffer__endpoints_free(topology->endpoints);
         coffer__lock_free(topology->lock);
         coffer__release(topology);
@@ -64,6 +88,27 @@ bool coffer__topology_is_routed(const coffer__topology *topology) {
     return topology->kind->is_routed;
 }
 
+bool coffer__topology_is_learnt(const coffer__topology *topology) {
+    return topology->kind->question_words > 0;
+}
+
+bool coffer__topology_is_sentinel(const coffer__topology *topology, const coffer_endpoint *endpoint) {
+    for (size_t i = 0; topology->kind == &coffer__sentinel && i < topology->seed_count; i++) {
+        if (topology->seeds[i] == endpoint) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool coffer__topology_verifies(const coffer__topology *topology, const coffer_endpoint *endpoint) {
+    return topology->kind == &coffer__sentinel && !coffer__topology_is_sentinel(topology, endpoint);
+}
+
+void coffer__topology_refused(coffer__topology *topology, const coffer_endpoint *endpoint) {
+    atomic_store_explicit(&topology->sentinel.refused, endpoint, memory_order_relaxed);
+}
+
 const coffer_endpoint *coffer__topology_endpoint(coffer__topology *topology, coffer_slice wire_key, const coffer_endpoint *not_this) {
     return topology->kind->endpoint(topology, wire_key, not_this);
 }
@@ -84,13 +129,14 @@ const coffer_endpoint *coffer__topology_redirected(coffer__topology *topology, c
 }
 
 void coffer__topology_timed_out(coffer__topology *topology, const coffer_endpoint *endpoint, uint64_t now_ms) {
-    if (topology->kind->is_routed && coffer__endpoint_timed_out(endpoint) >= TIMEOUTS_IN_A_ROW) {
+    bool counts = coffer__topology_is_learnt(topology) && !coffer__topology_is_sentinel(topology, endpoint);
+    if (counts && coffer__endpoint_timed_out(endpoint) >= TIMEOUTS_IN_A_ROW) {
         coffer__topology_doubt(topology, now_ms);
     }
 }
 
 void coffer__topology_answered(const coffer__topology *topology, const coffer_endpoint *endpoint) {
-    if (topology->kind->is_routed) {
+    if (coffer__topology_is_learnt(topology)) {
         coffer__endpoint_answered(endpoint);
     }
 }
@@ -147,11 +193,11 @@ coffer_status coffer__topology_failure(coffer__topology *topology, uint64_t now_
     return status;
 }
 
-/* How long until the next, where nothing is doubted: half a minute, or longer each time that nothing is learnt. */
+/* How long until the next, where nothing is doubted: as the kind says, or longer each time that nothing is learnt. */
 static uint64_t next_in_ms(coffer__topology *topology, coffer_status status) {
     if (status == COFFER_OK) {
         topology->failures = 0;
-        return EVERY_MS + jitter(EVERY_JITTER_MS);
+        return topology->kind->every_ms + jitter(topology->kind->every_jitter_ms);
     }
     topology->failures++;
     return jitter((uint64_t)APART_MS << (topology->failures < DOUBLINGS_MOST ? topology->failures : DOUBLINGS_MOST));
@@ -178,7 +224,7 @@ void coffer__topology_end(coffer__topology *topology, coffer_status status, cons
 
 const coffer_slice *coffer__topology_question(const coffer__topology *topology, size_t *count) {
     *count = topology->kind->question_words;
-    return topology->kind->question;
+    return topology->question;
 }
 
 static size_t count_candidates(coffer__topology *topology) {
@@ -210,12 +256,27 @@ const coffer_endpoint *coffer__topology_ask(coffer__topology *topology, coffer__
     return refresh->asked;
 }
 
-coffer_status coffer__topology_learn(coffer__topology *topology, const coffer__refresh *refresh, const coffer__reply *reply) {
+bool coffer__topology_asks_all(const coffer__topology *topology) {
+    return topology->kind->asks_all;
+}
+
+const coffer_endpoint *coffer__topology_candidate(coffer__topology *topology, size_t index) {
+    return index < ASKED_MOST ? topology->kind->candidate(topology, index) : NULL;
+}
+
+coffer_status coffer__topology_settle(coffer__topology *topology, const coffer__refresh *refresh) {
+    return coffer__sentinel_settle(topology, refresh);
+}
+
+coffer_status coffer__topology_learn(coffer__topology *topology, coffer__refresh *refresh, const coffer__reply *reply) {
+    if (topology->kind->asks_all) {
+        return coffer__sentinel_learn(topology, refresh, reply);
+    }
     return topology->map == NULL ? COFFER_SERVER : coffer__slot_map_learn(topology->map, refresh->asked, refresh->ticket, reply);
 }
 
 void coffer__topology_counts(coffer__topology *topology, coffer__slot_counts *counts) {
-    *counts = (coffer__slot_counts){0};
+    *counts = (coffer__slot_counts){.answers = topology->sentinel.answers, .refused_answers = topology->sentinel.refused_answers};
     if (topology->map != NULL) {
         coffer__slot_map_counts(topology->map, counts);
     }

@@ -1,4 +1,5 @@
-/* Which server a key lives on. Standalone: one for all of them. Cluster: by the key's slot, learnt from the nodes. Each is a row of kinds
+/* Which server a key lives on. Standalone: one for all of them. Cluster: by the key's slot, learnt from the nodes. Sentinel: one for all of them, which
+ * may be another one later, learnt from the sentinels. Each is a row of kinds
  * (topology_kind.h), and nobody above this folder knows which it is.
  *
  *     endpoint = coffer__topology_endpoint(topology, wire_key, NULL);     NULL: not known yet, a refresh has been asked for
@@ -8,6 +9,7 @@
  *     due --- begin ---> asking: question to coffer__topology_ask, answer to coffer__topology_learn, another where that failed --- end ---> not due
  *      ^                                                                                                                                    |
  *      '--- coffer__topology_doubt (MOVED, READONLY, CLUSTERDOWN, refused connects, time-outs), or 27 to 33 s have passed ------------------'
+ *                                                                                                   (Sentinel: 1 to 2 s)
  *
  * One at a time, and at least 250 ms from the end of one to the next. All of it from any thread. */
 #ifndef COFFER_TOPOLOGY_TOPOLOGY_H
@@ -26,6 +28,15 @@ void coffer__topology_after_fork(coffer__topology *topology); /* in the child: w
 
 /* Whether keys live on several servers: each call goes its own way, and redirects are followed. */
 bool coffer__topology_is_routed(const coffer__topology *topology);
+
+/* Whether servers are learnt by asking: where one fails another may be found. */
+bool coffer__topology_is_learnt(const coffer__topology *topology);
+
+/* Whether this endpoint is a sentinel, which holds no keys and has credentials of its own; and whether it must say that it is a primary before it is
+ * used. `refused`: it has said that it is none. */
+bool coffer__topology_is_sentinel(const coffer__topology *topology, const coffer_endpoint *endpoint);
+bool coffer__topology_verifies(const coffer__topology *topology, const coffer_endpoint *endpoint);
+void coffer__topology_refused(coffer__topology *topology, const coffer_endpoint *endpoint);
 
 /* The endpoint for a key as on the wire (empty: any server, but for `not_this` where there is another; NULL: any at all). Lent as long as the topology
  * lives; equal pointers are the same server. NULL: nothing is known yet (see coffer__topology_is_known). */
@@ -50,6 +61,8 @@ typedef struct coffer__refresh {
     size_t tried; /* how many candidates have been asked */
     uint64_t ticket; /* of the question that is out */
     const coffer_endpoint *asked;
+    const coffer_endpoint *named; /* by the newest answer so far, where all are asked at once */
+    uint64_t epoch; /* of that answer */
 } coffer__refresh;
 
 bool coffer__topology_is_due(const coffer__topology *topology, uint64_t now_ms); /* one load */
@@ -60,8 +73,13 @@ bool coffer__topology_begin(coffer__topology *topology, uint64_t now_ms, coffer_
 const coffer_endpoint *coffer__topology_ask(coffer__topology *topology, coffer__refresh *refresh);
 const coffer_slice *coffer__topology_question(const coffer__topology *topology, size_t *count);
 
+/* Where all are asked at once: whom (NULL behind the last), setting refresh->asked before each answer; and when all were heard: OK or SERVER. */
+bool coffer__topology_asks_all(const coffer__topology *topology);
+const coffer_endpoint *coffer__topology_candidate(coffer__topology *topology, size_t index);
+coffer_status coffer__topology_settle(coffer__topology *topology, const coffer__refresh *refresh);
+
 /* The answer of whom was asked last. OK: something was learnt. SERVER: it was of no use. NO_MEMORY. */
-coffer_status coffer__topology_learn(coffer__topology *topology, const coffer__refresh *refresh, const coffer__reply *reply);
+coffer_status coffer__topology_learn(coffer__topology *topology, coffer__refresh *refresh, const coffer__reply *reply);
 
 /* Once for each begin, in whatever way it ended: OK where something was learnt, AGAIN where it was given up and somebody else should go on at once, else
  * why not, in words too (cut where they are long). */
@@ -71,7 +89,7 @@ void coffer__topology_end(coffer__topology *topology, coffer_status status, cons
 enum { COFFER__TOPOLOGY_WHY_CAP = 256 };
 coffer_status coffer__topology_failure(coffer__topology *topology, uint64_t now_ms, char why[COFFER__TOPOLOGY_WHY_CAP]);
 
-/* All 0 for kinds without slots. */
+/* All 0 for kinds that learn nothing; of a sentinel's answers, how many were of use and how many were not. */
 void coffer__topology_counts(coffer__topology *topology, coffer__slot_counts *counts);
 
 #endif

@@ -7,7 +7,8 @@
 #include "topology.h"
 
 typedef struct coffer__topology_kind {
-    bool is_routed;
+    bool is_routed, asks_all; /* asks_all: every candidate at once, and the newest answer counts */
+    uint64_t every_ms, every_jitter_ms; /* between refreshes */
     coffer_slice question[3]; /* of a refresh; nothing: there are none */
     size_t question_words;
     coffer_status (*fill)(coffer__topology *topology, const coffer_options *options); /* at least one seed */
@@ -21,7 +22,17 @@ struct coffer__topology {
     coffer__endpoints *endpoints;
     const coffer_endpoint **seeds; /* those of the options */
     size_t seed_count;
+    coffer_slice question[3];
     coffer__slot_map *map; /* of a cluster */
+    struct {
+        char *master; /* its name */
+        bool tls; /* of the servers */
+        _Atomic(const coffer_endpoint *) primary; /* NULL: not known yet */
+        _Atomic(const coffer_endpoint *) refused; /* who was thought to be it and said that it is not */
+        uint64_t epoch; /* of the answer that named `primary`; this and what follows: of whoever refreshes */
+        unsigned older; /* rounds in a row that knew nothing but older ones */
+        _Atomic uint64_t answers, refused_answers;
+    } sentinel;
     _Atomic(const coffer_endpoint *) hint; /* whom to ask first: a node that has just been named as an owner; may be NULL */
     _Atomic size_t turn, next_candidate; /* so that commands without a key go round, and refreshes */
     coffer__lock *lock; /* of what follows, and for those who write `due_ms` */
@@ -35,6 +46,14 @@ struct coffer__topology {
 
 extern const coffer__topology_kind coffer__standalone;
 extern const coffer__topology_kind coffer__cluster;
+extern const coffer__topology_kind coffer__sentinel;
+
+/* sentinel.c: an answer heard, and all of them heard. */
+coffer_status coffer__sentinel_learn(coffer__topology *topology, coffer__refresh *refresh, const coffer__reply *reply);
+coffer_status coffer__sentinel_settle(coffer__topology *topology, const coffer__refresh *refresh);
+
+/* Interns each of a list (policy/nodes.h) as a seed; the port where none is written. NO_MEMORY. */
+coffer_status coffer__topology_add_seeds(coffer__topology *topology, const char *nodes, uint16_t port, bool tls);
 
 /* Interns an endpoint and keeps it as a seed; `seeds` has room. False where memory is short. */
 bool coffer__topology_add_seed(coffer__topology *topology, const coffer_endpoint *seed);

@@ -1,0 +1,20 @@
+/* What a sentinel answers to SENTINEL MASTER name: a row of names and values.
+ *
+ *     "name" "main" "ip" "10.0.0.7" "port" "6379" ... "config-epoch" "3" ...
+ */
+#ifndef COFFER_TOPOLOGY_SENTINEL_REPLY_H
+#define COFFER_TOPOLOGY_SENTINEL_REPLY_H
+
+#include "resp/reply.h"
+
+typedef struct coffer__sentinel_answer {
+    coffer_slice host; /* into the reply */
+    uint16_t port;
+    uint64_t epoch; /* grows with each failover; 0 where none is said */
+} coffer__sentinel_answer;
+
+/* False where it is of no use: of another form, about another master, without an address that can be connected to; or the sentinel is on another host
+ * than ours (`asked`) and names its own loopback address, which is not ours. */
+bool coffer__sentinel_read(const coffer__reply *reply, coffer_slice master, coffer_slice asked, coffer__sentinel_answer *answer);
+
+#endif

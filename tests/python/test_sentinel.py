@@ -1,0 +1,171 @@
+"""Sentinel as Python sees it: a primary, a replica and three sentinels of our own, and a failover while calls are running."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import coffer
+from support import RedisServer, Resp, free_port, has_redis, redis_server, wait_until
+
+SECRET = "servers-password"
+ASKED = "sentinels-password"
+DEADLINE = 2.0
+
+
+class Group:
+    """Two servers and three sentinels that watch them as "main"."""
+
+    def __init__(self, folder: Path, servers: list[RedisServer]) -> None:
+        self.servers = servers
+        self.ports = [free_port() for _ in range(3)]
+        self.processes: list[subprocess.Popen[bytes]] = []
+        for port in self.ports:
+            home = folder / str(port)
+            home.mkdir()
+            config = home / "sentinel.conf"
+            config.write_text(
+                f"bind 127.0.0.1\nport {port}\ndir {home}\nrequirepass {ASKED}\nsentinel sentinel-pass {ASKED}\n"
+                f"sentinel monitor main 127.0.0.1 {servers[0].port} 2\nsentinel auth-pass main {SECRET}\n"
+                "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n"
+            )
+            self.processes.append(subprocess.Popen(["redis-server", str(config), "--sentinel"], stdout=subprocess.DEVNULL))
+        wait_until(self.is_complete)
+
+    def is_complete(self) -> bool:
+        try:
+            return all(self._sees_all(port) for port in self.ports)
+        except (OSError, RuntimeError):
+            return False
+
+    def ask(self, port: int, *words: str) -> object:
+        with contextlib.closing(Resp(("127.0.0.1", port))) as client:
+            client.call("AUTH", ASKED)
+            return client.call("SENTINEL", *words)
+
+    def _sees_all(self, port: int) -> bool:
+        fields = self.ask(port, "MASTER", "main")
+        assert isinstance(fields, list)
+        seen = dict(zip(fields[::2], fields[1::2], strict=True))
+        return (seen[b"num-slaves"], seen[b"num-other-sentinels"]) == (b"1", b"2")
+
+    def url(self, master: str = "main", password: str = SECRET) -> str:
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        return f"redis+sentinel://:{password}@{hosts}/{master}/3"
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.wait(10)
+
+
+def ask_server(server: RedisServer, *words: str) -> object:
+    with contextlib.closing(server.client()) as client:
+        client.call("AUTH", SECRET)
+        return client.call(*words)
+
+
+def is_primary(server: RedisServer) -> bool:
+    role = ask_server(server, "ROLE")
+    assert isinstance(role, list)
+    return role[0] == b"master"
+
+
+@pytest.fixture(scope="module")
+def group() -> Iterator[Group]:
+    if not has_redis():
+        pytest.skip("redis-server is not installed")
+    login = ["--requirepass", SECRET, "--masterauth", SECRET, "--repl-diskless-sync-delay", "0"]
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(redis_server(*login))
+        second = stack.enter_context(redis_server(*login, "--replicaof", f"127.0.0.1 {first.port}"))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="coffer-")))
+        made = Group(folder, [first, second])
+        stack.callback(made.stop)
+        yield made
+
+
+def test_it_finds_the_primary(group: Group) -> None:
+    with coffer.Cache(group.url(), sentinel_password=ASKED, timeout=10) as cache:
+        cache.set("key", "value")
+        assert cache.get("key") == "value"
+        assert cache.increment("n") == 1
+        cache.set_many({f"many{i}": i for i in range(50)})
+        assert cache.get_many([f"many{i}" for i in range(50)]) == {f"many{i}": i for i in range(50)}
+        assert ask_server(next(filter(is_primary, group.servers)), "INFO", "keyspace").__str__().count("db3:keys=52") == 1
+
+
+def test_an_unknown_master_is_told(group: Group) -> None:
+    with coffer.Cache(group.url("nobody"), sentinel_password=ASKED) as cache, pytest.raises(coffer.Error, match="No such master"):
+        cache.get("key")
+
+
+def test_a_wrong_password_of_the_sentinels_is_told(group: Group) -> None:
+    with coffer.Cache(group.url(), sentinel_password="wrong") as cache, pytest.raises(coffer.AuthenticationError) as caught:
+        cache.get("key")
+    assert "wrong" not in str(caught.value).replace("wrong password", "").lower().split() and SECRET not in str(caught.value)
+
+
+def test_a_failover_under_load(group: Group, capsys: pytest.CaptureFixture[str]) -> None:
+    stopping = threading.Event()
+    longest: list[float] = []
+    errors: list[str] = []
+    written: list[float] = []
+
+    def work(number: int, cache: coffer.Cache) -> None:
+        slowest, i = 0.0, 0
+        while not stopping.is_set():
+            began = time.monotonic()
+            try:
+                cache.set(f"load{number}", i)
+                written.append(time.monotonic())
+                cache.get(f"load{number}")
+            except coffer.Error as error:
+                errors.append(type(error).__name__)
+            slowest = max(slowest, time.monotonic() - began)
+            i += 1
+            time.sleep(0.002)
+        longest.append(slowest)
+
+    new = next(server for server in group.servers if not is_primary(server))
+    old = next(server for server in group.servers if server is not new)
+    with coffer.Cache(group.url(), sentinel_password=ASKED, timeout=DEADLINE, breaker=False) as cache:
+        threads = [threading.Thread(target=work, args=(number, cache)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+            wait_until(lambda: len(written) > 100)
+            group.ask(group.ports[0], "FAILOVER", "main")
+            wait_until(lambda: is_primary(new))
+            promoted = time.monotonic()
+            wait_until(lambda: not is_primary(old))
+            demoted = time.monotonic()
+            count = len(written)
+            wait_until(lambda: len(written) > count + 200)
+        finally:
+            stopping.set()
+            for thread in threads:
+                thread.join(20)
+        assert max(longest) < 2 * DEADLINE + 1  # two calls each, and a busy machine
+        cache.set("after", "failover")
+        assert cache.get("after") == "failover"
+        assert str(ask_server(new, "INFO", "keyspace")).count("db3:keys=") == 1
+        with contextlib.closing(new.client()) as client:
+            client.call("AUTH", SECRET)
+            client.call("SELECT", 3)
+            assert client.call("EXISTS", "_:_:after") == 1
+    recovered = next(at for at in written if at > demoted)
+    with capsys.disabled():
+        print(
+            f"\nfailover: old primary demoted {demoted - promoted:.2f} s after the new one was promoted; first write {recovered - demoted:.2f} s"
+            f" after that; slowest pair of calls {max(longest):.2f} s; {len(errors)} errors: {sorted(set(errors))}"
+        )
+    assert recovered - demoted < 5
