@@ -3,6 +3,7 @@ tests/python/support.py."""
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent / "python"))
 
 from support import RedisServer, Resp, has_redis, redis_server
+
+# A shell that starts a job in the background has it ignore SIGINT, and what a process ignores its children ignore too: no test of Ctrl-C
+# could pass.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
