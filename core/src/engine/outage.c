@@ -160,24 +160,24 @@ typedef struct outcome {
 } outcome;
 
 static const outcome outcomes[COFFER_OPERATION_COUNT] = {
-    [COFFER_OPERATION_GET] = {COFFER_MISS, .reads = true},
-    [COFFER_OPERATION_EXISTS] = {COFFER_MISS, .reads = true},
-    [COFFER_OPERATION_TTL] = {COFFER_MISS, .reads = true},
-    [COFFER_OPERATION_GET_MANY] = {COFFER_OK}, /* its items are misses */
-    [COFFER_OPERATION_SET] = {COFFER_NOT_STORED, .writes = true},
-    [COFFER_OPERATION_ADD] = {COFFER_NOT_STORED, .writes = true},
-    [COFFER_OPERATION_REPLACE] = {COFFER_NOT_STORED, .forgets_key = true, .writes = true},
-    [COFFER_OPERATION_COMPARE_AND_SET] = {COFFER_NOT_STORED, .writes = true},
-    [COFFER_OPERATION_SET_MANY] = {COFFER_NOT_STORED, .writes = true},
-    [COFFER_OPERATION_DELETE] = {COFFER_MISS, .writes = true},
-    [COFFER_OPERATION_DELETE_MANY] = {COFFER_OK, .writes = true},
-    [COFFER_OPERATION_EXPIRE] = {COFFER_MISS, .forgets_key = true, .writes = true},
-    [COFFER_OPERATION_TOUCH] = {COFFER_MISS},
-    [COFFER_OPERATION_INCREMENT] = {COFFER_AGAIN}, /* nobody may be told a number that was not counted */
-    [COFFER_OPERATION_COUNTER] = {COFFER_AGAIN},
-    [COFFER_OPERATION_RESET_COUNTER] = {COFFER_AGAIN, .writes = true},
-    [COFFER_OPERATION_GET_OR_LOAD] = {COFFER_AGAIN}, /* its loader is what it comes to */
-    [COFFER_OPERATION_PING] = {COFFER_AGAIN},
+    [COFFER_OPERATION_GET] = {.status = COFFER_MISS, .reads = true},
+    [COFFER_OPERATION_EXISTS] = {.status = COFFER_MISS, .reads = true},
+    [COFFER_OPERATION_TTL] = {.status = COFFER_MISS, .reads = true},
+    [COFFER_OPERATION_GET_MANY] = {.status = COFFER_OK}, /* its items are misses */
+    [COFFER_OPERATION_SET] = {.status = COFFER_NOT_STORED, .writes = true},
+    [COFFER_OPERATION_ADD] = {.status = COFFER_NOT_STORED, .writes = true},
+    [COFFER_OPERATION_REPLACE] = {.status = COFFER_NOT_STORED, .forgets_key = true, .writes = true},
+    [COFFER_OPERATION_COMPARE_AND_SET] = {.status = COFFER_NOT_STORED, .writes = true},
+    [COFFER_OPERATION_SET_MANY] = {.status = COFFER_NOT_STORED, .writes = true},
+    [COFFER_OPERATION_DELETE] = {.status = COFFER_MISS, .writes = true},
+    [COFFER_OPERATION_DELETE_MANY] = {.status = COFFER_OK, .writes = true},
+    [COFFER_OPERATION_EXPIRE] = {.status = COFFER_MISS, .forgets_key = true, .writes = true},
+    [COFFER_OPERATION_TOUCH] = {.status = COFFER_MISS},
+    [COFFER_OPERATION_INCREMENT] = {.status = COFFER_AGAIN}, /* nobody may be told a number that was not counted */
+    [COFFER_OPERATION_COUNTER] = {.status = COFFER_AGAIN},
+    [COFFER_OPERATION_RESET_COUNTER] = {.status = COFFER_AGAIN, .writes = true},
+    [COFFER_OPERATION_GET_OR_LOAD] = {.status = COFFER_AGAIN}, /* its loader is what it comes to */
+    [COFFER_OPERATION_PING] = {.status = COFFER_AGAIN},
 };
 
 void coffer__outage_bypassed(coffer_op *op, const coffer_slice *wire_keys, size_t count) {
