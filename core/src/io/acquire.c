@@ -56,10 +56,6 @@ static coffer_status use_grant(coffer__hold *hold, coffer__grant grant) {
     return COFFER_OK;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
 static coffer_status take(coffer__hold *hold) {
     coffer__grant grant = coffer__pool_take(hold->pool, &hold->ticket, now_ms(hold));
     if (grant != COFFER__GRANT_NONE) {
@@ -73,7 +69,7 @@ static coffer_status take(coffer__hold *hold) {
 /* Meanwhile the run reads what it has a share of already: it may be what those wait for who have what this one wants. */
 static coffer_status wait_for_grant(coffer__hold *hold) {
     coffer__run *run = hold->run;
-    uint64_t end_us = earlier(hold->acquire_until_us, run->limits.deadline_us);
+    uint64_t end_us = coffer__clock_earlier(hold->acquire_until_us, run->limits.deadline_us);
     for (;;) {
         atomic_store_explicit(&run->woken, false, memory_order_relaxed);
         coffer__grant grant = coffer__pool_granted(hold->pool, &hold->ticket);
@@ -86,7 +82,7 @@ static coffer_status wait_for_grant(coffer__hold *hold) {
         if (run->now_us >= run->limits.slice_us) {
             return COFFER_AGAIN;
         }
-        coffer__run_await(run, earlier(end_us, run->limits.slice_us), false);
+        coffer__run_await(run, coffer__clock_earlier(end_us, run->limits.slice_us), false);
     }
     coffer__pool_leave(hold->pool, &hold->ticket, now_ms(hold));
     coffer__pool_count_timeout(hold->pool);
@@ -110,14 +106,13 @@ static coffer_status connect_link(coffer__hold *hold) {
     return status;
 }
 
-coffer_status coffer__run_acquire(coffer__run *run, coffer__hold *hold) {
+coffer_status coffer__hold_acquire(coffer__hold *hold) {
     static coffer_status (*const stages[COFFER__STAGE_COUNT])(coffer__hold *) = {
         [COFFER__STAGE_NONE] = take,
         [COFFER__STAGE_QUEUED] = wait_for_grant,
         [COFFER__STAGE_CONNECTING] = connect_link,
     };
     coffer_status status = COFFER_OK;
-    (void)run;
     while (hold->stage != COFFER__STAGE_OPEN && status == COFFER_OK) {
         status = stages[hold->stage](hold);
     }

@@ -170,10 +170,6 @@ static void leave(coffer__run *run, coffer__hold *hold) {
 
 /* ---- one link, and nothing else to wait for --------------------------------------------------------------------- */
 
-static uint64_t earlier(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
 /* What a leader does when it has read, or waited long enough: `got` as of coffer__stream_receive. Under the mutex. */
 static void came(coffer__run *run, coffer__hold *hold, const char *buffer, ssize_t got) {
     coffer__link_came(hold->link, buffer, got, run->now_us);
@@ -187,7 +183,7 @@ static void read_alone(coffer__run *run, coffer__hold *hold, char *buffer, uint6
     while (hold->leads && !hold->writes && !is_woken(run) && run->now_us < until_us) {
         coffer_waiter *others[WAKES_AT_ONCE];
         coffer_waiter *next = NULL;
-        uint64_t first_us = earlier(until_us, hold->stall_us);
+        uint64_t first_us = coffer__clock_earlier(until_us, hold->stall_us);
         ssize_t got = coffer__stream_receive(&link->stream, buffer, COFFER__READ_BYTES, run->now_us, first_us);
         run->now_us = coffer__clock_us();
         coffer__link_lock(link);
@@ -299,7 +295,7 @@ static void serve_all(coffer__run *run, char *buffer) {
 static bool poll_all(coffer__run *run, char *buffer, uint64_t until_us) {
     bool pending;
     for (const coffer__hold *hold = &run->hold; hold != NULL; hold = hold->next) {
-        until_us = hold->leads ? earlier(until_us, hold->stall_us) : until_us;
+        until_us = hold->leads ? coffer__clock_earlier(until_us, hold->stall_us) : until_us;
     }
     if (!fill_polls(run, &pending)) {
         return false;
@@ -341,7 +337,7 @@ static void wait_some(coffer__run *run, uint64_t until_us, bool alone) {
     } else if (buffer != NULL && alone && run->hold.leads && !run->hold.writes) {
         read_alone(run, &run->hold, buffer, until_us);
     } else if (buffer == NULL || !poll_all(run, buffer, until_us)) { /* later there may be memory, or a descriptor */
-        coffer__run_sleep(run, earlier(until_us, coffer__clock_add_ms(run->now_us, PAUSE_WITHOUT_MEMORY_MS)));
+        coffer__run_sleep(run, coffer__clock_earlier(until_us, coffer__clock_add_ms(run->now_us, PAUSE_WITHOUT_MEMORY_MS)));
     }
 }
 

@@ -26,6 +26,10 @@ static inline uint64_t coffer__clock_add_ms(uint64_t from_us, uint64_t ms) {
     return ms > (UINT64_MAX - from_us) / COFFER__US_PER_MS ? UINT64_MAX : from_us + ms * COFFER__US_PER_MS;
 }
 
+static inline uint64_t coffer__clock_earlier(uint64_t a_us, uint64_t b_us) {
+    return a_us < b_us ? a_us : b_us;
+}
+
 /* How long until then: whole milliseconds, rounded up, for poll; an hour at most, so that any sum with it fits. */
 int coffer__clock_left_ms(uint64_t until_us);
 

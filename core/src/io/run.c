@@ -82,7 +82,7 @@ static bool place_call(coffer__run *run) {
         if (hold->stage != COFFER__STAGE_OPEN) {
             coffer__run_unlock(run); /* it may have to be waited for */
         }
-        coffer_status status = coffer__run_acquire(run, hold);
+        coffer_status status = coffer__hold_acquire(hold);
         if (status == COFFER_AGAIN) {
             return false;
         }
@@ -106,13 +106,9 @@ static bool has_passed(const coffer__run *run, uint64_t us) {
     return run->now_us >= us;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
 static bool want_reply(coffer__run *run, const coffer_action *action) {
     run->failed = COFFER_OK;
-    coffer__run_await(run, earlier(coffer__limits_first(&run->limits), coffer__clock_add_ms(0, action->wake_at_ms)), true);
+    coffer__run_await(run, coffer__clock_earlier(coffer__limits_first(&run->limits), coffer__clock_add_ms(0, action->wake_at_ms)), true);
     return atomic_load(&run->woken) || !has_passed(run, run->limits.slice_us) || has_passed(run, run->limits.deadline_us);
 }
 
@@ -139,13 +135,13 @@ static bool pause_until(coffer__run *run, uint64_t until_us) {
     run->failed = COFFER_OK;
     let_go_all(run);
     uint64_t slice_us = run->limits.slice_us;
-    coffer__run_sleep(run, earlier(until_us, slice_us));
+    coffer__run_sleep(run, coffer__clock_earlier(until_us, slice_us));
     return atomic_load(&run->woken) || !has_passed(run, slice_us) || has_passed(run, run->limits.deadline_us);
 }
 
 static bool want_sleep(coffer__run *run, const coffer_action *action) {
-    uint64_t wake_us = earlier(coffer__clock_add_ms(0, action->wake_at_ms), run->limits.deadline_us);
-    do_chores(run, earlier(wake_us, run->limits.slice_us));
+    uint64_t wake_us = coffer__clock_earlier(coffer__clock_add_ms(0, action->wake_at_ms), run->limits.deadline_us);
+    do_chores(run, coffer__clock_earlier(wake_us, run->limits.slice_us));
     return pause_until(run, wake_us);
 }
 
@@ -205,7 +201,7 @@ static coffer_want hand_over(coffer__run *run, coffer_op *op, coffer_want want) 
 coffer_want coffer__run_go(coffer__run *run, coffer__pools *pools, coffer_op *op, uint64_t slice_ms) {
     begin(run, pools, op, slice_ms);
     if (pools != NULL) {
-        do_chores(run, earlier(coffer__clock_add_ms(run->now_us, CHORE_MS), run->limits.slice_us));
+        do_chores(run, coffer__clock_earlier(coffer__clock_add_ms(run->now_us, CHORE_MS), run->limits.slice_us));
     }
     for (;;) {
         if (run->call != NULL && !place_call(run)) {

@@ -69,8 +69,8 @@ struct coffer__run {
 /* The hold for an endpoint, made where there is none; NULL where memory is short. */
 coffer__hold *coffer__run_hold(coffer__run *run, const coffer_endpoint *endpoint);
 
-/* acquire.c: OK: hold->link is open. AGAIN: the slice is over. Below 0: why not, with run->detail. */
-coffer_status coffer__run_acquire(coffer__run *run, coffer__hold *hold);
+/* acquire.c: OK: hold->link is open. AGAIN: the slice is over. Below 0: why not, with the run's detail. */
+coffer_status coffer__hold_acquire(coffer__hold *hold);
 
 /* acquire.c: the share, or the way to one, is given back. */
 void coffer__hold_let_go(coffer__hold *hold);
