@@ -217,7 +217,8 @@ COFFER_API coffer_status coffer_conn_new_as(coffer_conn **conn, coffer_client *c
 COFFER_API void coffer_conn_free(coffer_conn *conn); /* fails what is in flight (coffer_conn_fail with CLOSED); takes NULL */
 
 /* Puts the call into the conn. On failure (conn failed, no memory) the call is as it was: fail it or send it elsewhere.
- * ARG where the call has ended meanwhile, its op having reached its deadline: it is not sent. */
+ * ARG where the call has ended meanwhile, its op having reached its deadline: it is not sent. READONLY, TRYAGAIN: the server has said that it is no
+ * primary any more, or is not who its address says; the conn waits for the replies that are due and takes no more calls. */
 COFFER_API coffer_status coffer_call_send(coffer_call *call, coffer_conn *conn);
 
 /* No conn could be had for this call, which was not sent. `detail` (may be NULL) says more: "Connection refused". */

@@ -199,6 +199,9 @@ coffer_status coffer_call_send(coffer_call *call, coffer_conn *conn) {
     if (!coffer__call_is(call, COFFER__CALL_OPEN)) { /* given up while a conn was looked for: its op has said that it will never be sent */
         return COFFER_ARG;
     }
+    if (conn->leaving != COFFER_OK) {
+        return conn->leaving;
+    }
     if (!write_call(conn, call)) {
         return COFFER_NO_MEMORY;
     }
@@ -275,7 +278,9 @@ static void call_replied(coffer_conn *conn, coffer_call *call) {
     if (verdict == COFFER__VERDICT_BROKEN) {
         coffer_conn_fail(conn, COFFER_PROTO, "a redirect that cannot be read");
     }
-    conn->leaving = conn->leaving || readonly || verdict == COFFER__VERDICT_LEAVE;
+    if (readonly || verdict == COFFER__VERDICT_LEAVE) {
+        conn->leaving = readonly ? COFFER_READONLY : COFFER_TRYAGAIN; /* on its next conn */
+    }
 }
 
 /* One too many before it: from here on everybody would get another's reply. But an error before anything was sent is why a server hung up at once. */
@@ -303,7 +308,7 @@ static coffer_status take_reply(coffer_conn *conn) {
     } else if (due.kind != COFFER__DUE_CALL && due.kind != COFFER__DUE_ASKING) {
         coffer__handshake_replied(conn, due.kind, &conn->reply);
     }
-    if (conn->leaving && conn->due_count == 0) {
+    if (conn->leaving != COFFER_OK && conn->due_count == 0) {
         coffer_conn_fail(conn, COFFER_CLOSED, "the server sends its own keys on to itself, or is no primary any more");
     }
     return conn->status;

@@ -55,7 +55,7 @@ struct coffer_conn {
     unsigned greetings_due; /* replies of the handshake still to come */
     bool fallback; /* the server does not know HELLO */
     bool is_sentinel; /* only asked who the primary is */
-    bool leaving; /* to be closed when nothing is due any more */
+    coffer_status leaving; /* not OK: what a new call is told; the conn takes none, and is closed when nothing is due any more */
     char message[400];
 };
 
