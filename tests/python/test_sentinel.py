@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 import coffer
-from support import RedisServer, Resp, free_port, has_redis, redis_server, wait_until
+from support import Command, RedisServer, Resp, ScriptedServer, free_port, has_redis, redis_server, together, wait_until
 
 SECRET = "servers-password"
 ASKED = "sentinels-password"
@@ -112,6 +113,38 @@ def test_a_wrong_password_of_the_sentinels_is_told(group: Group) -> None:
     with coffer.Cache(group.url(), sentinel_password="wrong") as cache, pytest.raises(coffer.AuthenticationError) as caught:
         cache.get("key")
     assert "wrong" not in str(caught.value).replace("wrong password", "").lower().split() and SECRET not in str(caught.value)
+
+
+class Replica(ScriptedServer):
+    """It says that it is a replica, and counts how often it did."""
+
+    HANDSHAKE: ClassVar[dict[bytes, bytes]] = {b"TIME": b"-NOPERM\r\n"}
+
+    def __init__(self) -> None:
+        self.asked = 0
+        super().__init__(self._answer_role)
+
+    def _answer_role(self, command: Command) -> bytes | None:
+        assert command[0] == b"HELLO", command
+        self.asked += 1
+        return b"*4\r\n$6\r\nserver\r\n$5\r\nredis\r\n$4\r\nrole\r\n$5\r\nslave\r\n"
+
+
+def test_a_server_that_is_no_primary_is_asked_once_each_time_the_sentinels_name_it() -> None:
+    rounds = []
+
+    def answer(command: Command) -> bytes:
+        rounds.append(command)
+        fields = ["name", "main", "ip", "127.0.0.1", "port", str(replica.port), "config-epoch", "1"]
+        return b"*8\r\n" + b"".join(b"$%d\r\n%s\r\n" % (len(field), field.encode()) for field in fields)
+
+    with Replica() as replica, ScriptedServer(answer) as sentinel:
+        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/main"
+        with coffer.Cache(url, timeout=1.5, breaker=False, pool_max=8) as cache:
+            errors = together(8, lambda i: cache.set(f"key{i}", i))
+    assert all(isinstance(error, coffer.TimeoutError) and "no master" in str(error) for error in errors), errors
+    assert 2 <= len(rounds) <= 8
+    assert replica.asked <= 2 * len(rounds)  # those who wait share a connection; a second may be on its way already
 
 
 def test_a_failover_under_load(group: Group, capsys: pytest.CaptureFixture[str]) -> None:

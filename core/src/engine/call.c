@@ -163,6 +163,10 @@ void coffer__call_reopen(coffer_call *call, coffer_waiter *waiter) {
     atomic_store_explicit(&call->state, COFFER__CALL_OPEN, memory_order_release);
 }
 
+void coffer__call_note(coffer_call *call, const char *detail) {
+    keep_detail(call, coffer_slice_text(detail));
+}
+
 void coffer__call_end(coffer_call *call, coffer_status status, const char *detail) {
     if (detail != NULL) {
         keep_detail(call, coffer_slice_text(detail));

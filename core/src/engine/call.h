@@ -73,6 +73,9 @@ static inline bool coffer__call_is(const coffer_call *call, coffer__call_state s
     return atomic_load_explicit(&call->state, memory_order_acquire) == (int)state;
 }
 
+/* A call that is OPEN waits for this, should it not end otherwise. Copied. */
+void coffer__call_note(coffer_call *call, const char *detail);
+
 /* A call that is DONE will be sent once more; its reply is forgotten, its detail kept. `waiter` is its op's. */
 void coffer__call_reopen(coffer_call *call, coffer_waiter *waiter);
 

@@ -29,6 +29,9 @@ static void await_map(coffer_call *call, coffer__topology *topology, uint64_t no
         call->pinned = true;
         return;
     }
+    if (why[0] != '\0' && call->detail == NULL) {
+        coffer__call_note(call, why);
+    }
     call->awaits_map = true;
     call->not_before_ms = now_ms + LOOK_AGAIN_MS + jitter(LOOK_AGAIN_MS);
 }

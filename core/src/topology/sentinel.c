@@ -1,11 +1,16 @@
 /* Sentinel: one primary for all keys, which sentinels name. All of them are asked at once, and the answer with the highest config-epoch counts: one that
  * was cut off names the old primary under an old epoch. During a failover answers of one epoch may name two servers, for the sentinel that leads it says
- * the new epoch a moment before it says the new address: then it is not the one that is known, and not one that said it is no primary. */
+ * the new epoch a moment before it says the new address: then it is not the one that is known, and not one that said it is no primary.
+ *
+ * Who says that it is no primary is not used until the sentinels have been heard again, so it is asked once a round, not by each call:
+ *
+ *     not known -- a round names P --> P -- P says it is none (HELLO, READONLY) --> not known -- a round --> P again, or another */
 #include "sentinel_reply.h"
 #include "topology_kind.h"
 
 #include "base/alloc.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { OLDER_ROUNDS_MOST = 16 }; /* then they are believed: the sentinels were set up anew, and count from the beginning */
@@ -26,14 +31,27 @@ static const coffer_endpoint *primary_of(const coffer__topology *topology) {
     return atomic_load_explicit(&topology->sentinel.primary, memory_order_acquire);
 }
 
+static const coffer_endpoint *refused_of(const coffer__topology *topology) {
+    return atomic_load_explicit(&topology->sentinel.refused, memory_order_relaxed);
+}
+
+void coffer__sentinel_say_refused(const coffer__topology *topology, char why[COFFER__TOPOLOGY_WHY_CAP]) {
+    const coffer_endpoint *refused = refused_of(topology);
+    if (refused != NULL) {
+        snprintf(why, COFFER__TOPOLOGY_WHY_CAP, "the sentinels named %.*s:%u, which says that it is no master", (int)refused->host.len,
+                 refused->host.data, (unsigned)refused->port);
+    }
+}
+
 static const coffer_endpoint *endpoint(coffer__topology *topology, coffer_slice wire_key, const coffer_endpoint *not_this) {
     (void)wire_key;
     (void)not_this;
-    return primary_of(topology);
+    const coffer_endpoint *primary = primary_of(topology);
+    return primary == refused_of(topology) ? NULL : primary;
 }
 
 static bool is_known(const coffer__topology *topology) {
-    return primary_of(topology) != NULL;
+    return primary_of(topology) != refused_of(topology); /* both NULL: at first */
 }
 
 static const coffer_endpoint *candidate(coffer__topology *topology, size_t index) {
@@ -42,7 +60,7 @@ static const coffer_endpoint *candidate(coffer__topology *topology, size_t index
 
 /* Of two that are named under the same epoch, how likely one is the primary. */
 static int rank(const coffer__topology *topology, const coffer_endpoint *named, uint64_t epoch) {
-    bool refused = named == atomic_load_explicit(&topology->sentinel.refused, memory_order_relaxed);
+    bool refused = named == refused_of(topology);
     bool known = named == primary_of(topology);
     return (refused ? 0 : 2) + (known == (epoch <= topology->sentinel.epoch));
 }
@@ -78,6 +96,7 @@ coffer_status coffer__sentinel_settle(coffer__topology *topology, const coffer__
         topology->sentinel.epoch = refresh->epoch;
         atomic_store_explicit(&topology->sentinel.primary, refresh->named, memory_order_release);
     }
+    atomic_store_explicit(&topology->sentinel.refused, NULL, memory_order_relaxed); /* it may be asked again */
     return COFFER_OK;
 }
 

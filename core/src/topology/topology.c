@@ -188,6 +188,8 @@ coffer_status coffer__topology_failure(coffer__topology *topology, uint64_t now_
     coffer_status status = hopeful ? COFFER_OK : topology->status;
     if (status != COFFER_OK) {
         memcpy(why, topology->why, sizeof topology->why);
+    } else {
+        coffer__sentinel_say_refused(topology, why);
     }
     coffer__lock_drop(topology->lock);
     return status;

@@ -33,7 +33,7 @@ bool coffer__topology_is_routed(const coffer__topology *topology);
 bool coffer__topology_is_learnt(const coffer__topology *topology);
 
 /* Whether this endpoint is a sentinel, which holds no keys and has credentials of its own; and whether it must say that it is a primary before it is
- * used. `refused`: it has said that it is none. */
+ * used. `refused`: it has said that it is none, and is not used until the sentinels have been heard again. */
 bool coffer__topology_is_sentinel(const coffer__topology *topology, const coffer_endpoint *endpoint);
 bool coffer__topology_verifies(const coffer__topology *topology, const coffer_endpoint *endpoint);
 void coffer__topology_refused(coffer__topology *topology, const coffer_endpoint *endpoint);
@@ -85,7 +85,7 @@ coffer_status coffer__topology_learn(coffer__topology *topology, coffer__refresh
  * why not, in words too (cut where they are long). */
 void coffer__topology_end(coffer__topology *topology, coffer_status status, const char *why, uint64_t now_ms);
 
-/* OK; or, where the last refresh has failed and the next is not due yet, why. */
+/* OK; or, where the last refresh has failed and the next is not due yet, why. With OK there may be words too: what is being waited for. */
 enum { COFFER__TOPOLOGY_WHY_CAP = 256 };
 coffer_status coffer__topology_failure(coffer__topology *topology, uint64_t now_ms, char why[COFFER__TOPOLOGY_WHY_CAP]);
 

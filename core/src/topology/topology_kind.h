@@ -28,7 +28,7 @@ struct coffer__topology {
         char *master; /* its name */
         bool tls; /* of the servers */
         _Atomic(const coffer_endpoint *) primary; /* NULL: not known yet */
-        _Atomic(const coffer_endpoint *) refused; /* who was thought to be it and said that it is not */
+        _Atomic(const coffer_endpoint *) refused; /* who said, since the sentinels were last heard, that it is not */
         uint64_t epoch; /* of the answer that named `primary`; this and what follows: of whoever refreshes */
         unsigned older; /* rounds in a row that knew nothing but older ones */
         _Atomic uint64_t answers, refused_answers;
@@ -51,6 +51,9 @@ extern const coffer__topology_kind coffer__sentinel;
 /* sentinel.c: an answer heard, and all of them heard. */
 coffer_status coffer__sentinel_learn(coffer__topology *topology, coffer__refresh *refresh, const coffer__reply *reply);
 coffer_status coffer__sentinel_settle(coffer__topology *topology, const coffer__refresh *refresh);
+
+/* sentinel.c: into `why`, whom the sentinels name and cannot mean; nothing where that is not so. */
+void coffer__sentinel_say_refused(const coffer__topology *topology, char why[COFFER__TOPOLOGY_WHY_CAP]);
 
 /* Interns each of a list (policy/nodes.h) as a seed; the port where none is written. NO_MEMORY. */
 coffer_status coffer__topology_add_seeds(coffer__topology *topology, const char *nodes, uint16_t port, bool tls);
