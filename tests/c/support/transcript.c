@@ -15,6 +15,7 @@ typedef struct named_conn {
     coffer_conn *conn;
     coffer__buf seen; /* what the server has received and not been told of yet */
     bool down; /* it refuses connections */
+    const coffer_endpoint *at; /* NULL: it was not asked for by a call */
 } named_conn;
 
 typedef struct named_op {
@@ -91,7 +92,7 @@ static void greet(player *p, named_conn *c);
 
 static void connect_conn(player *p, named_conn *c) {
     coffer_endpoint endpoint = {.port = 6379};
-    assert_int_equal(coffer_conn_new(&c->conn, p->client, &endpoint, p->now_ms), COFFER_OK);
+    assert_int_equal(coffer_conn_new(&c->conn, p->client, c->at != NULL ? c->at : &endpoint, p->now_ms), COFFER_OK);
     if (!p->greet_by_hand) {
         greet(p, c);
     }
@@ -124,6 +125,7 @@ static named_conn *conn_to(player *p, const coffer_endpoint *endpoint) {
     char name[16];
     snprintf(name, sizeof name, "%.*s", (int)endpoint->host.len, endpoint->host.data);
     named_conn *c = conn_place(p, name);
+    c->at = endpoint;
     if (c->down) {
         return NULL;
     }
