@@ -23,7 +23,7 @@ PATCHES = sorted(FOLDER.glob("*.patch"))
 def names_a_test(red: str) -> bool:
     if red.startswith("faults "):
         return (ROOT / "tests" / "faults" / red.split()[1]).exists()
-    return (ROOT / "tests" / "c" / f"{red}.c").exists()
+    return any((ROOT / "tests" / folder / f"{red}.c").exists() for folder in ("c", "."))
 
 
 @pytest.mark.parametrize("path", PATCHES, ids=lambda path: path.stem)

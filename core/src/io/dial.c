@@ -182,11 +182,9 @@ static void connected(coffer__dial *dial, const coffer__link *link) {
 }
 
 static coffer_status attempt_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail) {
-    int fd;
-    int error = coffer__socket_connect(&fd, &dial->addresses.at[dial->next]);
+    int error = coffer__stream_connect(&link->stream, &dial->addresses.at[dial->next]);
     (void)limits;
     (void)detail;
-    coffer__stream_attach(&link->stream, fd);
     if (error == 0) {
         connected(dial, link);
     } else if (error == EINPROGRESS) {

@@ -12,18 +12,18 @@
 
 enum { RECEIVE_TIMEOUT_MS = 50, RECEIVE_MARGIN_MS = 10 };
 
-int coffer__socket_connect(int *fd, const coffer__address *address) {
-    *fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (*fd < 0) {
+int coffer__socket_connect(_Atomic int *fd, const coffer__address *address) {
+    int made = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    atomic_store(fd, made);
+    if (made < 0) {
         return errno;
     }
-    int failed = connect(*fd, (const struct sockaddr *)&address->storage, address->len) == 0 ? 0 : errno;
+    int failed = connect(made, (const struct sockaddr *)&address->storage, address->len) == 0 ? 0 : errno;
     if (failed == EINTR) { /* it goes on all the same */
         failed = EINPROGRESS;
     }
     if (failed != 0 && failed != EINPROGRESS) {
-        coffer__socket_close(*fd);
-        *fd = -1;
+        coffer__socket_close(atomic_exchange(fd, -1));
     }
     return failed;
 }

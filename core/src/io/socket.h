@@ -12,6 +12,7 @@
 
 #include <coffer/types.h>
 
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -21,8 +22,9 @@ typedef struct coffer__address {
 } coffer__address;
 
 /* A socket (close on exec) that connects to the address. 0: connected; EINPROGRESS: wait for POLLOUT, then ask coffer__socket_error;
- * else why not, and *fd is -1. EAGAIN: a unix socket whose queue is full, try again. */
-int coffer__socket_connect(int *fd, const coffer__address *address);
+ * else why not, and *fd is -1. EAGAIN: a unix socket whose queue is full, try again. A child that another thread forks meanwhile finds the socket in *fd,
+ * but for the few instructions between its making and that. */
+int coffer__socket_connect(_Atomic int *fd, const coffer__address *address);
 
 /* What became of a connect in progress; 0: it is open. */
 int coffer__socket_error(int fd);

@@ -1,7 +1,7 @@
 /* stream: a connected socket, plain or under TLS. A link speaks to its server through this and nothing else.
  *
  *     coffer__stream_init(&stream)
- *     coffer__stream_attach(&stream, fd)              a socket of coffer__socket_connect; dial.c waits until it is open, and shakes hands (tls.h)
+ *     coffer__stream_connect(&stream, address)        coffer__socket_connect; dial.c waits until it is open, and shakes hands (tls.h)
  *     coffer__stream_send / receive / ...
  *     coffer__stream_close(&stream)
  *
@@ -45,8 +45,8 @@ static inline int coffer__stream_fd(const coffer__stream *stream) {
     return atomic_load_explicit(&stream->fd, memory_order_relaxed);
 }
 
-static inline void coffer__stream_attach(coffer__stream *stream, int fd) {
-    atomic_store(&stream->fd, fd);
+static inline int coffer__stream_connect(coffer__stream *stream, const coffer__address *address) {
+    return coffer__socket_connect(&stream->fd, address);
 }
 
 /* In a forked child: the socket is closed here and stays open in the parent, nothing is said on it. Touches nothing else. */
@@ -54,7 +54,7 @@ static inline void coffer__stream_disown(coffer__stream *stream) {
     coffer__socket_close(atomic_exchange(&stream->fd, -1));
 }
 
-/* Ends it; may be attached anew afterwards. */
+/* Ends it; may be connected anew afterwards. */
 static inline void coffer__stream_close(coffer__stream *stream) {
     if (stream->tls != NULL) {
         coffer__tls_free(stream);

@@ -76,10 +76,12 @@ static void test_every_length_cut_is_refused(void **state) {
 
 typedef struct byte_change {
     size_t at;
-    uint8_t value;
+    uint8_t value; /* in the header; behind it the byte is turned over, for a sealed one is random and may be any value already */
     coffer_status plain_status;
     coffer_status sealed_status;
 } byte_change;
+
+enum { HEADER_BYTES = 24 };
 
 static void test_each_field_of_the_header_has_its_status(void **state) {
     (void)state;
@@ -88,8 +90,8 @@ static void test_each_field_of_the_header_has_its_status(void **state) {
         {1, 2, COFFER_BAD_VERSION, COFFER_BAD_VERSION}, {2, 3, COFFER_BAD_SUITE, COFFER_BAD_SUITE},    {2, 255, COFFER_BAD_SUITE, COFFER_BAD_SUITE},
         {3, 1, COFFER_BAD_FLAGS, COFFER_BAD_FLAGS},     {3, 128, COFFER_BAD_FLAGS, COFFER_BAD_FLAGS},  {7, 1, COFFER_BAD_KEY_ID, COFFER_UNKNOWN_KEY},
         {7, 0, COFFER_OK, COFFER_BAD_KEY_ID},           {4, 1, COFFER_BAD_KEY_ID, COFFER_UNKNOWN_KEY}, {2, 1, COFFER_BAD_KEY_ID, COFFER_OK},
-        {2, 0, COFFER_OK, COFFER_BAD_KEY_ID},           {8, 0, COFFER_BAD_CRC, COFFER_AUTH_FAILED},    {24, 9, COFFER_BAD_CRC, COFFER_AUTH_FAILED},
-        {60, 9, COFFER_BAD_CRC, COFFER_AUTH_FAILED},
+        {2, 0, COFFER_OK, COFFER_BAD_KEY_ID},           {8, 0, COFFER_BAD_CRC, COFFER_AUTH_FAILED},    {24, 0, COFFER_BAD_CRC, COFFER_AUTH_FAILED},
+        {60, 0, COFFER_BAD_CRC, COFFER_AUTH_FAILED},
     };
     coffer__buf from_plain = written(&plain);
     coffer__buf from_sealed = written(&sealed);
@@ -97,7 +99,8 @@ static void test_each_field_of_the_header_has_its_status(void **state) {
         size_t at = changes[i].at;
         char plain_byte = from_plain.data[at];
         char sealed_byte = from_sealed.data[at];
-        from_plain.data[at] = from_sealed.data[at] = (char)changes[i].value;
+        from_plain.data[at] = at < HEADER_BYTES ? (char)changes[i].value : (char)~plain_byte;
+        from_sealed.data[at] = at < HEADER_BYTES ? (char)changes[i].value : (char)~sealed_byte;
         assert_status(read_users_42(&plain, &from_plain), changes[i].plain_status);
         assert_status(read_users_42(&sealed, &from_sealed), changes[i].sealed_status);
         from_plain.data[at] = plain_byte;
