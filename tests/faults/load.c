@@ -191,6 +191,7 @@ static void report(const settings *wanted, coffer_cache *cache, const lateness *
     say("links_in_use", metrics.connections_in_use);
     say("links_open", metrics.connections_open);
     say("links_made", metrics.connections_made);
+    say("redirects", metrics.counters.redirects);
     say_statuses();
     printf("}\n");
 }
@@ -209,7 +210,7 @@ static bool set(settings *wanted, const char *word) {
     const struct {
         const char *name;
         const char **text;
-    } texts[] = {{"url=", &wanted->url}, {"check_url=", &wanted->check_url}};
+    } texts[] = {{"url=", &wanted->url}, {"check_url=", &wanted->check_url}, {"only=", &wanted->only}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (strncmp(word, numbers[i].name, strlen(numbers[i].name)) == 0) {
             *numbers[i].number = strtoull(word + strlen(numbers[i].name), NULL, 10);
@@ -233,7 +234,8 @@ static bool read_settings(settings *wanted, int argc, char **argv) {
         }
     }
     wanted->check_url = wanted->check_url == NULL ? wanted->url : wanted->check_url;
-    return wanted->url != NULL && wanted->threads > 0 && wanted->threads <= THREADS_MAX && wanted->value_bytes >= VALUE_HEADER_BYTES;
+    return keys_choose(wanted) && wanted->url != NULL && wanted->threads > 0 && wanted->threads <= THREADS_MAX &&
+           wanted->value_bytes >= VALUE_HEADER_BYTES;
 }
 
 static bool begin(const settings *wanted, coffer_cache *cache, pthread_t *threads) {

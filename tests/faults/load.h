@@ -7,8 +7,9 @@
 #include <coffer/coffer.h>
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
-enum { THREADS_MAX = 256, STATUSES = 1024, MANY = 8 };
+enum { THREADS_MAX = 256, STATUSES = 1024, MANY = 8, ONLY_MAX = 1024 };
 
 /* X(name, default, what it is) */
 #define SETTING_MAP(X)                                                                                                                               \
@@ -35,6 +36,7 @@ typedef struct settings {
     SETTING_MAP(SETTING_FIELD)
 #undef SETTING_FIELD
     const char *url, *check_url;
+    const char *only; /* "3,17,29": these keys alone; NULL: the first `keys` */
 } settings;
 
 typedef struct tally {
@@ -56,6 +58,7 @@ typedef struct worker {
 } worker;
 
 uint64_t worker_random(worker *self, uint64_t end);
+bool keys_choose(settings *wanted); /* reads `only`; false where it cannot be read */
 void worker_step(worker *self); /* one operation */
 
 void successes_note(void); /* an operation was answered: tells of gaps between two */

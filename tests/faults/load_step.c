@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { KEY_CAP = 32, CANCEL_STEP_US = 100, SLICE_MS = 100, REFUSED_US = 1000 };
@@ -26,6 +27,28 @@ uint64_t worker_random(worker *self, uint64_t end) { /* xorshift64*: Vigna, 2014
     return end == 0 ? 0 : drawn % end;
 }
 
+static uint64_t only[ONLY_MAX];
+
+bool keys_choose(settings *wanted) {
+    const char *at = wanted->only;
+    size_t count = 0;
+    while (at != NULL && *at != '\0' && count < ONLY_MAX) {
+        char *end;
+        only[count++] = strtoull(at, &end, 10);
+        if (end == at) {
+            return false;
+        }
+        at = *end == ',' ? end + 1 : end;
+    }
+    wanted->keys = count > 0 ? count : wanted->keys;
+    return at == NULL || *at == '\0';
+}
+
+static uint64_t draw_key(worker *self) {
+    uint64_t drawn = worker_random(self, self->settings->keys);
+    return self->settings->only == NULL ? drawn : only[drawn];
+}
+
 static bool chance(worker *self, uint64_t permille) {
     return permille > 0 && worker_random(self, 1000) < permille;
 }
@@ -42,7 +65,7 @@ static step choose(worker *self) {
         made.kind = KIND_INCREMENT;
     }
     for (size_t i = 0; i < MANY; i++) {
-        made.keys[i] = worker_random(self, wanted->keys);
+        made.keys[i] = draw_key(self);
     }
     if (chance(self, wanted->short_permille)) {
         made.timeout_ms = 1 + worker_random(self, wanted->short_ms);

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -125,8 +125,9 @@ class Proxy(Tool):
 class Server:
     """A redis-server that can be killed, stopped, and started again at the same place."""
 
-    def __init__(self, folder: Path, certificates: Path | None = None) -> None:
+    def __init__(self, folder: Path, certificates: Path | None = None, extra: Sequence[str] = ()) -> None:
         self.certificates = certificates
+        self.extra = extra
         self.tls_port = free_port() if certificates is not None else 0
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = int(probe.getsockname()[1])
@@ -146,6 +147,7 @@ class Server:
             files = {"cert": "right.pem", "key": "server.key", "ca-cert": "ca.pem"}
             command += [word for name, file in files.items() for word in (f"--tls-{name}-file", str(self.certificates / file))]
         environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+        command += self.extra
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
 
     def wait(self) -> None:
@@ -246,11 +248,12 @@ def load(url: str, **settings: int | str) -> Outcome:
 
 
 class Oracle(Tool):
-    """fault_oracle; `ups` are the moments at which the server served again."""
+    """fault_oracle; `ups` are the moments at which the server served again. With a question of its own it begins as down."""
 
-    def __init__(self, address: int | str) -> None:
-        super().__init__(program("fault_oracle"), str(address))
-        assert self.output.readline().startswith("up ")
+    def __init__(self, address: int | str, question: str = "", answer: str = "") -> None:
+        words = [question, answer] if question else []
+        super().__init__(program("fault_oracle"), str(address), *words)
+        assert question or self.output.readline().startswith("up ")
 
     def __enter__(self) -> Oracle:
         return self

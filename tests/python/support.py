@@ -35,6 +35,14 @@ class Resp:
         self._file.close()
         self._socket.close()
 
+    def lines(self) -> Iterator[bytes]:
+        """What comes after MONITOR, until hang_up."""
+        while line := self._file.readline():
+            yield line
+
+    def hang_up(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+
     def call(self, *words: str | bytes | int) -> object:
         parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
         framed = b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
