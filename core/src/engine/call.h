@@ -86,9 +86,10 @@ typedef enum coffer__cure {
     COFFER__CURE_ANEW, /* again wherever the key lives then */
     COFFER__CURE_FOLLOW /* the redirect */
 } coffer__cure;
+enum { COFFER__TRIES_UNTIL_THE_DEADLINE = UINT8_MAX };
 typedef struct coffer__remedy {
     coffer__cure cure;
-    uint8_t most; /* so many times */
+    uint8_t most; /* so many times; COFFER__TRIES_UNTIL_THE_DEADLINE: as long as there is time */
     bool at_once; /* the first time without a pause */
     bool doubt; /* what is known of the topology may be wrong */
 } coffer__remedy;

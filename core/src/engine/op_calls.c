@@ -84,7 +84,8 @@ static bool goes_again(coffer_op *op, coffer_call *call) {
         coffer__topology_answered(topology, call->endpoint);
     }
     unsigned redirects = call->redirects;
-    bool again = call->status != COFFER_OK && coffer__call_goes_again(call, topology, op->waiter, op->now_ms, op->late);
+    bool again =
+        call->status != COFFER_OK && coffer__call_goes_again(call, topology, op->waiter, op->now_ms, op->late || !coffer__outage_waits(op, call));
     if (again && op->kind->operation != COFFER__OPERATION_CHORE) {
         coffer__op_count(op, call->redirects > redirects ? COFFER__COUNT_redirects : COFFER__COUNT_retries, 1);
     }

@@ -8,7 +8,7 @@ bool coffer__outage_admit(coffer_op *op, coffer_call *call, const coffer_endpoin
         return true;
     }
     coffer__op_count(op, COFFER__COUNT_outage_refusals, 1);
-    coffer__call_end(call, COFFER_BREAKER_OPEN, NULL);
+    coffer__call_end(call, COFFER_BREAKER_OPEN, call->detail == NULL ? coffer_status_text(COFFER_BREAKER_OPEN) : NULL);
     return false;
 }
 
@@ -42,12 +42,21 @@ static void remember_keys(coffer_op *op, const coffer_call *call) {
     coffer__outage_remember(op, call->arguments + first, count);
 }
 
+/* A key that is still owed its deletion has no value: whoever waited for its node to come back would read what was to be deleted. */
+static void doubt_value(coffer_op *op, coffer_call *call) {
+    bool read = call->command == &coffer__command_get && call->status == COFFER_OK && call->reply.nodes[0].type == COFFER__REPLY_BULK;
+    if (read && coffer__owed_holds(op->ns->client->owed, call->arguments[1])) {
+        call->reply.nodes[0] = (coffer__node){.type = COFFER__REPLY_NIL};
+    }
+}
+
 void coffer__outage_record(coffer_op *op, coffer_call *call) {
     tell_breaker(op, call);
     bool writes = call->command->writes && call->command != &coffer__command_add;
     if (writes && op->returning == NULL && call->status < 0 && coffer_status_is_outage(call->status)) {
         remember_keys(op, call);
     }
+    doubt_value(op, call);
 }
 
 void coffer__outage_drop(coffer_op *op, coffer_call *call) {
@@ -184,6 +193,24 @@ void coffer__outage_bypassed(coffer_op *op, const coffer_slice *wire_keys, size_
     if (outcomes[op->kind->operation].writes && op->ns->options->enabled) {
         coffer__outage_remember(op, wire_keys, count);
     }
+}
+
+/* Without the server: a load goes on to its loader, and others to what the namespace makes of an outage. */
+static bool has_answer(const coffer_op *op) {
+    bool miss = op->ns->options->on_outage == COFFER_OUTAGE_MISS && outcomes[op->kind->operation].status != COFFER_AGAIN;
+    return miss || op->kind->operation == COFFER_OPERATION_GET_OR_LOAD;
+}
+
+bool coffer__outage_waits(const coffer_op *op, const coffer_call *call) {
+    char why[COFFER__TOPOLOGY_WHY_CAP];
+    bool away = call->status == COFFER_BREAKER_OPEN || call->status == COFFER_LOADING;
+    if (op->kind->operation == COFFER__OPERATION_CHORE) {
+        return true;
+    }
+    if (op->returning != NULL && coffer__topology_is_routed(op->ns->client->topology)) {
+        return !coffer_status_is_outage(call->status) || coffer__remedy_for(call->status, true).at_once;
+    }
+    return !away || (!has_answer(op) && coffer__topology_failure(op->ns->client->topology, op->now_ms, why) == COFFER_OK);
 }
 
 static void count_miss(coffer_op *op) {

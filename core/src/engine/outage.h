@@ -18,7 +18,12 @@ void coffer__outage_begin(coffer_op *op);
 /* The call is about to be handed out. False: its server's breaker is open, and the call has ended. */
 bool coffer__outage_admit(coffer_op *op, coffer_call *call, const coffer_endpoint *endpoint);
 
-/* The call is DONE: the breaker is told, and the keys of a write that failed are remembered. Once for each hand-out. */
+/* The call has failed, and its server may have been replaced by another, or soon be. True where the op waits for that: where it would come to an error,
+ * and somebody who would know of it still answers. An op that has an answer without the server has it at once; and where keys live on many servers nobody waits to delete what is owed on one. */
+bool coffer__outage_waits(const coffer_op *op, const coffer_call *call);
+
+/* The call is DONE: the breaker is told, and the keys of a write that failed are remembered. Once for each hand-out. What was read of a key that is owed
+ * its deletion becomes nil. */
 void coffer__outage_record(coffer_op *op, coffer_call *call);
 
 /* The op drops the call, or itself, in whatever state. */

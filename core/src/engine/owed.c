@@ -116,6 +116,17 @@ bool coffer__owed_any(const coffer__owed *owed) {
     return atomic_load_explicit(&owed->count, memory_order_acquire) != 0;
 }
 
+bool coffer__owed_holds(coffer__owed *owed, coffer_slice wire_key) {
+    if (!coffer__owed_any(owed)) {
+        return false;
+    }
+    uint64_t hash = coffer__hash(owed->secret, wire_key);
+    coffer__lock_take(owed->lock);
+    bool holds = is_in(owed, wire_key, hash);
+    coffer__lock_drop(owed->lock);
+    return holds;
+}
+
 size_t coffer__owed_count(const coffer__owed *owed) {
     return atomic_load_explicit(&owed->count, memory_order_relaxed);
 }

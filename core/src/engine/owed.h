@@ -25,6 +25,7 @@ void coffer__owed_after_fork(coffer__owed *owed);
 bool coffer__owed_add(coffer__owed *owed, coffer_slice wire_key);
 
 bool coffer__owed_any(const coffer__owed *owed);
+bool coffer__owed_holds(coffer__owed *owed, coffer_slice wire_key); /* one atomic read where there are none */
 size_t coffer__owed_count(const coffer__owed *owed);
 
 /* How many keys there was no room for, or were given up for another reason. */

@@ -80,11 +80,13 @@ static bool follow(coffer_call *call, coffer__topology *topology, uint64_t now_m
 }
 
 static bool try_again(coffer_call *call, coffer__remedy remedy, uint64_t now_ms) {
-    if (call->tries >= remedy.most) {
+    if (call->tries >= remedy.most && remedy.most != COFFER__TRIES_UNTIL_THE_DEADLINE) {
         return false;
     }
     call->not_before_ms = remedy.at_once && call->tries == 0 ? 0 : now_ms + pause_ms(call->tries);
-    call->tries++;
+    if (call->tries < UINT8_MAX) {
+        call->tries++;
+    }
     call->chosen = remedy.cure == COFFER__CURE_HERE; /* and ASKING again, where it was asked before */
     return true;
 }

@@ -21,7 +21,7 @@ bool coffer__call_route(coffer_call *call, coffer__topology *topology, uint64_t 
 /* When an OPEN call may be sent at the earliest. */
 uint64_t coffer__call_not_before_ms(const coffer_call *call, const coffer__topology *topology);
 
-/* For a call that is DONE and not OK: true where it is OPEN again. `late`: its op has no time left. */
+/* For a call that is DONE and not OK: true where it is OPEN again. `late`: its op has no time left, or does not wait. */
 bool coffer__call_goes_again(coffer_call *call, coffer__topology *topology, coffer_waiter *waiter, uint64_t now_ms, bool late);
 
 /* The key it is about, as on the wire; empty where it has none. */

@@ -1,12 +1,10 @@
 /* What went wrong: the first word of a server's error, what it means, and what cures it. */
 #include "call.h"
 
-enum { ONCE = 1, UNTIL_THE_DEADLINE = 100 };
+enum { ONCE = 1, UNTIL_THE_DEADLINE = COFFER__TRIES_UNTIL_THE_DEADLINE };
 
 #define NOTHING                                                                                                                                      \
     { COFFER__CURE_NONE, 0, false, false }
-#define DOUBT                                                                                                                                        \
-    { COFFER__CURE_NONE, 0, false, true }
 #define FOLLOW(doubt)                                                                                                                                \
     { COFFER__CURE_FOLLOW, 0, false, doubt }
 #define HERE                                                                                                                                         \
@@ -31,7 +29,7 @@ static const word words[] = {
     {"CLUSTERDOWN", COFFER_CLUSTERDOWN, NOTHING, ANEW(UNTIL_THE_DEADLINE, false, true)},
     {"READONLY",    COFFER_READONLY,    NOTHING, ANEW(UNTIL_THE_DEADLINE, false, true)}, /* it was our primary a moment ago */
     {"MASTERDOWN",  COFFER_MASTERDOWN,  NOTHING, ANEW(UNTIL_THE_DEADLINE, false, true)},
-    {"LOADING",     COFFER_LOADING,     NOTHING, DOUBT}, /* for minutes, maybe: an outage, so a miss for who wants it so */
+    {"LOADING",     COFFER_LOADING,     NOTHING, ANEW(UNTIL_THE_DEADLINE, false, true)}, /* for minutes, maybe: see BREAKER_OPEN */
     {"BUSY",        COFFER_BUSY,        NOTHING, NOTHING}, /* the same */
     {"NOAUTH",      COFFER_AUTH,        NOTHING, NOTHING},
     {"WRONGPASS",   COFFER_AUTH,        NOTHING, NOTHING},
@@ -44,7 +42,7 @@ static const word words[] = {
     {NULL,          COFFER_CLOSED,      ANEW(ONCE, true, false), ANEW(UNTIL_THE_DEADLINE, true, false)},
     {NULL,          COFFER_IO,          ANEW(ONCE, true, false), ANEW(UNTIL_THE_DEADLINE, true, false)},
     {NULL,          COFFER_NOT_SENT,    ANEW(ONCE, true, false), ANEW(UNTIL_THE_DEADLINE, true, false)},
-    {NULL,          COFFER_BREAKER_OPEN, NOTHING, DOUBT}, /* whoever calls now goes on without that server */
+    {NULL,          COFFER_BREAKER_OPEN, NOTHING, ANEW(UNTIL_THE_DEADLINE, false, true)}, /* who has no answer without it: outage.c */
     {NULL,          COFFER_CONNECT,     NOTHING, ANEW(UNTIL_THE_DEADLINE, false, true)},
     {NULL,          COFFER_DNS,         NOTHING, ANEW(UNTIL_THE_DEADLINE, false, true)},
 };
