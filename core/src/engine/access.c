@@ -1,5 +1,6 @@
 #include "access.h"
 
+#include "conn.h"
 #include "engine.h"
 
 coffer_namespace *coffer__op_namespace(const coffer_op *op) {
@@ -8,4 +9,16 @@ coffer_namespace *coffer__op_namespace(const coffer_op *op) {
 
 coffer_waiter *coffer__op_waiter(const coffer_op *op) {
     return op->waiter;
+}
+
+const coffer_endpoint *coffer__client_announcer(const coffer_client *client, size_t turn) {
+    return client->topology == NULL ? NULL : coffer__topology_announcer(client->topology, turn);
+}
+
+bool coffer__client_is_sentinel(const coffer_client *client, const coffer_endpoint *endpoint) {
+    return client->topology != NULL && coffer__topology_is_sentinel(client->topology, endpoint);
+}
+
+void coffer__conn_listen(coffer_conn *conn) {
+    conn->listens = true;
 }

@@ -17,6 +17,13 @@ coffer_waiter *coffer__op_waiter(const coffer_op *op);
 /* Ends the calls in flight on this conn as when the deadline passes; their replies will be read and dropped. The conn is the caller's to lock. */
 void coffer__op_give_up(coffer_op *op, const coffer_conn *conn);
 
+/* Who announces news of the servers, in turn: a conn to it is told to listen when it is made, and fed whatever comes. NULL: nobody does. */
+const coffer_endpoint *coffer__client_announcer(const coffer_client *client, size_t turn);
+void coffer__conn_listen(coffer_conn *conn);
+
+/* A sentinel, to whom the servers' credentials are never said. */
+bool coffer__client_is_sentinel(const coffer_client *client, const coffer_endpoint *endpoint);
+
 /* In a forked child: ends all calls in flight, without touching their conns, in which a thread of the parent may have been at work. */
 void coffer__op_orphan(coffer_op *op);
 

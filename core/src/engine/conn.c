@@ -293,7 +293,14 @@ static void fail_unsent(coffer_conn *conn) {
     }
 }
 
+static bool is_news(const coffer_conn *conn) {
+    return conn->subscribed && coffer__topology_announced(conn->client->topology, conn->endpoint, &conn->reply, conn->now_ms);
+}
+
 static coffer_status take_reply(coffer_conn *conn) {
+    if (conn->due_count == 0 && is_news(conn)) {
+        return COFFER_OK;
+    }
     if (conn->due_count == 0) {
         coffer_conn_fail(conn, COFFER_PROTO, "a reply came that nobody had asked for");
         return conn->status;

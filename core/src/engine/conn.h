@@ -21,6 +21,7 @@ typedef enum coffer__due_kind {
     COFFER__DUE_AUTH,
     COFFER__DUE_SELECT,
     COFFER__DUE_TIME,
+    COFFER__DUE_SUBSCRIBE,
     COFFER__DUE_ASKING, /* the call behind it has the answer that matters */
     COFFER__DUE_IGNORED /* whatever it says */
 } coffer__due_kind;
@@ -55,6 +56,7 @@ struct coffer_conn {
     unsigned greetings_due; /* replies of the handshake still to come */
     bool fallback; /* the server does not know HELLO */
     bool is_sentinel; /* only asked who the primary is */
+    bool listens, subscribed; /* to a sentinel's announcements, which come unasked; no calls */
     coffer_status leaving; /* not OK: what a new call is told; the conn takes none, and is closed when nothing is due any more */
     char message[400];
 };

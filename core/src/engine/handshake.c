@@ -5,7 +5,7 @@
  *     TIME                                         the server's clock; may be refused
  *
  * A sentinel gets the HELLO alone, with its own credentials. And where sentinels named the server, what HELLO answers for "role" must be "master" before
- * any call goes out.
+ * any call goes out. Who listens to a sentinel says SUBSCRIBE when all else is said: nothing else may follow it.
  *
  * A server that does not know HELLO (before 6.0), or forbids it, gets AUTH, CLIENT SETNAME, SELECT and TIME instead; what it said to the SELECT and
  * TIME of the first round is ignored. Calls are kept back until all of this has succeeded.
@@ -183,13 +183,26 @@ static void time_refused(coffer_conn *conn, coffer_slice text) {
     }
 }
 
+/* True where that is still to be answered. */
+static bool must_subscribe(coffer_conn *conn) {
+    const coffer_slice words[] = {COFFER_SLICE("SUBSCRIBE"), COFFER_SLICE("+switch-master")};
+    if (!conn->listens || conn->subscribed) {
+        return false;
+    }
+    conn->subscribed = true;
+    if (!coffer__conn_command(conn, COFFER__DUE_SUBSCRIBE, words, 2)) {
+        coffer_conn_fail(conn, COFFER_NO_MEMORY, NULL);
+    }
+    return true;
+}
+
 void coffer__handshake_replied(coffer_conn *conn, coffer__due_kind kind, const coffer__reply *reply) {
     bool refused = reply->nodes[0].type == COFFER__REPLY_ERROR;
     coffer_slice text = coffer__reply_text(reply, 0);
     conn->greetings_due--;
     if (kind == COFFER__DUE_HELLO && refused) {
         hello_refused(conn, text);
-    } else if ((kind == COFFER__DUE_AUTH || kind == COFFER__DUE_SELECT) && refused) {
+    } else if ((kind == COFFER__DUE_AUTH || kind == COFFER__DUE_SELECT || kind == COFFER__DUE_SUBSCRIBE) && refused) {
         coffer__handshake_fail(conn, kind == COFFER__DUE_AUTH ? COFFER_AUTH : coffer__word_status(text), text);
     } else if (kind == COFFER__DUE_TIME && !refused) {
         learn_time(conn, reply);
@@ -199,7 +212,7 @@ void coffer__handshake_replied(coffer_conn *conn, coffer__due_kind kind, const c
         learn_version(conn, reply);
         verify_role(conn, reply);
     }
-    if (conn->state == COFFER__CONN_GREETING && conn->greetings_due == 0) {
+    if (conn->state == COFFER__CONN_GREETING && conn->greetings_due == 0 && !must_subscribe(conn)) {
         coffer__buf_wipe(&conn->username);
         coffer__buf_wipe(&conn->password);
         coffer__conn_greeted(conn);

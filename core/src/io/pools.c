@@ -1,6 +1,7 @@
 #include "pools.h"
 
 #include "base/alloc.h"
+#include "listen.h"
 #include "run.h"
 
 #include <pthread.h>
@@ -17,6 +18,7 @@ struct coffer__pools {
     _Atomic(entry *) first;
     pthread_mutex_t mutex; /* who adds */
     _Atomic(coffer_op *) chore; /* begun, and nobody's at the moment */
+    coffer__listener listener;
 };
 
 coffer_status coffer__pools_new(coffer__pools **pools, coffer_client *client) {
@@ -26,6 +28,7 @@ coffer_status coffer__pools_new(coffer__pools **pools, coffer_client *client) {
     }
     (*pools)->client = client;
     pthread_mutex_init(&(*pools)->mutex, NULL);
+    coffer__listener_init(&(*pools)->listener, client);
     return COFFER_OK;
 }
 
@@ -34,6 +37,7 @@ void coffer__pools_free(coffer__pools *pools) {
         return;
     }
     coffer__run_drop(atomic_load(&pools->chore));
+    coffer__listener_clear(&pools->listener);
     for (entry *at = atomic_load(&pools->first); at != NULL;) {
         entry *next = at->next;
         coffer__pool_free(at->pool);
@@ -46,6 +50,7 @@ void coffer__pools_free(coffer__pools *pools) {
 
 void coffer__pools_after_fork(coffer__pools *pools) {
     pthread_mutex_init(&pools->mutex, NULL);
+    coffer__listener_after_fork(&pools->listener);
     for (entry *at = atomic_load(&pools->first); at != NULL; at = at->next) {
         coffer__pool_after_fork(at->pool);
     }
@@ -57,6 +62,7 @@ void coffer__pools_read(coffer__pools *pools, coffer_metrics *metrics) {
     for (entry *at = atomic_load(&pools->first); at != NULL; at = at->next) {
         coffer__pool_add(at->pool, metrics);
     }
+    coffer__listener_add(&pools->listener, metrics);
 }
 
 static coffer__pool *find(coffer__pools *pools, const coffer_endpoint *endpoint) {
@@ -91,6 +97,7 @@ coffer__pool *coffer__pools_at(coffer__pools *pools, const coffer_endpoint *endp
 }
 
 coffer_op *coffer__pools_chore(coffer__pools *pools, uint64_t now_ms) {
+    coffer__listener_look(&pools->listener, now_ms);
     if (atomic_load_explicit(&pools->chore, memory_order_relaxed) != NULL) {
         coffer_op *begun = atomic_exchange(&pools->chore, NULL);
         if (begun != NULL) {

@@ -2,7 +2,8 @@
  * was cut off names the old primary under an old epoch. During a failover answers of one epoch may name two servers, for the sentinel that leads it says
  * the new epoch a moment before it says the new address: then it is not the one that is known, and not one that said it is no primary.
  *
- * Who says that it is no primary is not used until the sentinels have been heard again, so it is asked once a round, not by each call:
+ * A failover that a sentinel announces (to whoever listens, io/listen.h) counts at once where it leads away from the server that is known, and the
+ * sentinels are asked. Who says that it is no primary is not used until the sentinels have been heard again, so it is asked once a round, not by each call:
  *
  *     not known -- a round names P --> P -- P says it is none (HELLO, READONLY) --> not known -- a round --> P again, or another */
 #include "sentinel_reply.h"
@@ -29,6 +30,10 @@ static coffer_status fill(coffer__topology *topology, const coffer_options *opti
 
 static const coffer_endpoint *primary_of(const coffer__topology *topology) {
     return atomic_load_explicit(&topology->sentinel.primary, memory_order_acquire);
+}
+
+static uint64_t epoch_of(const coffer__topology *topology) {
+    return atomic_load_explicit(&topology->sentinel.epoch, memory_order_relaxed);
 }
 
 static const coffer_endpoint *refused_of(const coffer__topology *topology) {
@@ -62,7 +67,7 @@ static const coffer_endpoint *candidate(coffer__topology *topology, size_t index
 static int rank(const coffer__topology *topology, const coffer_endpoint *named, uint64_t epoch) {
     bool refused = named == refused_of(topology);
     bool known = named == primary_of(topology);
-    return (refused ? 0 : 2) + (known == (epoch <= topology->sentinel.epoch));
+    return (refused ? 0 : 2) + (known == (epoch <= epoch_of(topology)));
 }
 
 coffer_status coffer__sentinel_learn(coffer__topology *topology, coffer__refresh *refresh, const coffer__reply *reply) {
@@ -86,18 +91,54 @@ coffer_status coffer__sentinel_learn(coffer__topology *topology, coffer__refresh
     return COFFER_OK;
 }
 
+/* Under the lock. */
+static void become_primary(coffer__topology *topology, const coffer_endpoint *primary, uint64_t epoch, bool announced) {
+    atomic_store_explicit(&topology->sentinel.epoch, epoch, memory_order_relaxed);
+    topology->sentinel.announced = announced;
+    atomic_store_explicit(&topology->sentinel.primary, primary, memory_order_release);
+}
+
 coffer_status coffer__sentinel_settle(coffer__topology *topology, const coffer__refresh *refresh) {
     if (refresh->named == NULL) {
         return COFFER_SERVER;
     }
-    bool older = refresh->epoch < topology->sentinel.epoch;
+    coffer__lock_take(topology->lock);
+    bool in_vain = topology->sentinel.announced && primary_of(topology) == refused_of(topology);
+    bool older = refresh->epoch < epoch_of(topology) && !in_vain;
     topology->sentinel.older = older ? topology->sentinel.older + 1 : 0;
     if (!older || topology->sentinel.older >= OLDER_ROUNDS_MOST) {
-        topology->sentinel.epoch = refresh->epoch;
-        atomic_store_explicit(&topology->sentinel.primary, refresh->named, memory_order_release);
+        become_primary(topology, refresh->named, refresh->epoch, false);
     }
     atomic_store_explicit(&topology->sentinel.refused, NULL, memory_order_relaxed); /* it may be asked again */
+    coffer__lock_drop(topology->lock);
     return COFFER_OK;
+}
+
+/* ---- announcements --------------------------------------------------------------------------------------------------- */
+
+static bool is_at(const coffer_endpoint *endpoint, coffer_slice host, uint16_t port) {
+    return endpoint != NULL && endpoint->port == port && coffer_slice_equal(endpoint->host, host);
+}
+
+/* Believed where it leads away from the server that is known, and once until the sentinels are asked, which is soon: so one that announces without end
+ * does not make us remember servers without end. An announcement has no epoch, but a failover makes a higher one than was. */
+bool coffer__sentinel_announced(coffer__topology *topology, const coffer_endpoint *by, const coffer__reply *message) {
+    coffer__sentinel_switch news;
+    if (!coffer__sentinel_read_switch(message, coffer_slice_text(topology->sentinel.master), by->host, &news)) {
+        return false;
+    }
+    coffer__lock_take(topology->lock);
+    const coffer_endpoint *known = primary_of(topology), *next = NULL;
+    coffer_endpoint wanted = {.host = news.new_host, .port = news.new_port, .tls = topology->sentinel.tls};
+    if (!topology->sentinel.announced && is_at(known, news.old_host, news.old_port)) {
+        next = coffer__endpoints_intern(topology->endpoints, &wanted);
+    }
+    if (next != NULL && next != known) {
+        become_primary(topology, next, epoch_of(topology) + 1, true);
+        atomic_store_explicit(&topology->sentinel.refused, NULL, memory_order_relaxed);
+    }
+    coffer__lock_drop(topology->lock);
+    return true;
 }
 
 const coffer__topology_kind coffer__sentinel = {

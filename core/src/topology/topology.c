@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/random.h"
 #include "policy/nodes.h"
+#include "sentinel_reply.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -107,6 +108,17 @@ bool coffer__topology_verifies(const coffer__topology *topology, const coffer_en
 
 void coffer__topology_refused(coffer__topology *topology, const coffer_endpoint *endpoint) {
     atomic_store_explicit(&topology->sentinel.refused, endpoint, memory_order_relaxed);
+}
+
+const coffer_endpoint *coffer__topology_announcer(const coffer__topology *topology, size_t turn) {
+    return topology->kind == &coffer__sentinel ? topology->seeds[turn % topology->seed_count] : NULL;
+}
+
+bool coffer__topology_announced(coffer__topology *topology, const coffer_endpoint *by, const coffer__reply *message, uint64_t now_ms) {
+    if (coffer__sentinel_announced(topology, by, message)) {
+        coffer__topology_doubt(topology, now_ms);
+    }
+    return coffer__sentinel_is_announcement(message);
 }
 
 const coffer_endpoint *coffer__topology_endpoint(coffer__topology *topology, coffer_slice wire_key, const coffer_endpoint *not_this) {

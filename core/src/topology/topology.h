@@ -38,6 +38,11 @@ bool coffer__topology_is_sentinel(const coffer__topology *topology, const coffer
 bool coffer__topology_verifies(const coffer__topology *topology, const coffer_endpoint *endpoint);
 void coffer__topology_refused(coffer__topology *topology, const coffer_endpoint *endpoint);
 
+/* Who announces news to whoever listens, in turn; NULL: nobody does. And such news, said by it: what is known changes at once where that is clear from it,
+ * and a refresh is due soon where it is of our servers. False: it is no announcement at all. */
+const coffer_endpoint *coffer__topology_announcer(const coffer__topology *topology, size_t turn);
+bool coffer__topology_announced(coffer__topology *topology, const coffer_endpoint *by, const coffer__reply *message, uint64_t now_ms);
+
 /* The endpoint for a key as on the wire (empty: any server, but for `not_this` where there is another; NULL: any at all). Lent as long as the topology
  * lives; equal pointers are the same server. NULL: nothing is known yet (see coffer__topology_is_known). */
 const coffer_endpoint *coffer__topology_endpoint(coffer__topology *topology, coffer_slice wire_key, const coffer_endpoint *not_this);

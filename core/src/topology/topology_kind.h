@@ -29,7 +29,8 @@ struct coffer__topology {
         bool tls; /* of the servers */
         _Atomic(const coffer_endpoint *) primary; /* NULL: not known yet */
         _Atomic(const coffer_endpoint *) refused; /* who said, since the sentinels were last heard, that it is not */
-        uint64_t epoch; /* of the answer that named `primary`; this and what follows: of whoever refreshes */
+        _Atomic uint64_t epoch; /* of the answer that named `primary`; written under the lock, as what follows */
+        bool announced; /* `primary` was announced and no answer has named it yet: `epoch` is the least that it can have */
         unsigned older; /* rounds in a row that knew nothing but older ones */
         _Atomic uint64_t answers, refused_answers;
     } sentinel;
@@ -48,9 +49,10 @@ extern const coffer__topology_kind coffer__standalone;
 extern const coffer__topology_kind coffer__cluster;
 extern const coffer__topology_kind coffer__sentinel;
 
-/* sentinel.c: an answer heard, and all of them heard. */
+/* sentinel.c: an answer heard, and all of them heard; an announcement: false where it says nothing of our master. */
 coffer_status coffer__sentinel_learn(coffer__topology *topology, coffer__refresh *refresh, const coffer__reply *reply);
 coffer_status coffer__sentinel_settle(coffer__topology *topology, const coffer__refresh *refresh);
+bool coffer__sentinel_announced(coffer__topology *topology, const coffer_endpoint *by, const coffer__reply *message);
 
 /* sentinel.c: into `why`, whom the sentinels name and cannot mean; nothing where that is not so. */
 void coffer__sentinel_say_refused(const coffer__topology *topology, char why[COFFER__TOPOLOGY_WHY_CAP]);
