@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+import socket
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -115,36 +118,114 @@ def test_a_wrong_password_of_the_sentinels_is_told(group: Group) -> None:
     assert "wrong" not in str(caught.value).replace("wrong password", "").lower().split() and SECRET not in str(caught.value)
 
 
-class Replica(ScriptedServer):
-    """It says that it is a replica, and counts how often it did."""
+def bulks(*words: str) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words)
+
+
+class Server(ScriptedServer):
+    """It says that it is a master, or a slave; remembers how often, and what it was asked then."""
 
     HANDSHAKE: ClassVar[dict[bytes, bytes]] = {b"TIME": b"-NOPERM\r\n"}
 
-    def __init__(self) -> None:
-        self.asked = 0
-        super().__init__(self._answer_role)
+    def __init__(self, role: str) -> None:
+        self.greetings = 0
+        self.commands: list[Command] = []
+        self._role = role
+        super().__init__(self._say)
 
-    def _answer_role(self, command: Command) -> bytes | None:
-        assert command[0] == b"HELLO", command
-        self.asked += 1
-        return b"*4\r\n$6\r\nserver\r\n$5\r\nredis\r\n$4\r\nrole\r\n$5\r\nslave\r\n"
+    def _say(self, command: Command) -> bytes:
+        if command[0] == b"HELLO":
+            self.greetings += 1
+            return bulks("server", "redis", "role", self._role)
+        self.commands.append(command)
+        return b"$-1\r\n"
+
+
+class Sentinel(ScriptedServer):
+    """It names a server, and announces another to whoever listens."""
+
+    def __init__(self, named: Server) -> None:
+        self.rounds = 0
+        self.listeners: list[socket.socket] = []
+        self._named = named
+        self._here = threading.local()
+        super().__init__(self._say)
+
+    def _serve(self, connection: socket.socket) -> None:
+        self._here.connection = connection
+        super()._serve(connection)
+
+    def _say(self, command: Command) -> bytes:
+        if command[0] == b"SUBSCRIBE":
+            self.listeners.append(self._here.connection)
+            return b"*3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n"
+        self.rounds += 1
+        return bulks("name", "main", "ip", "127.0.0.1", "port", str(self._named.port), "config-epoch", "1")
+
+    def announce(self, old: Server, new: Server) -> None:
+        for listener in self.listeners:
+            listener.sendall(bulks("message", "+switch-master", f"main 127.0.0.1 {old.port} 127.0.0.1 {new.port}"))
+
+
+def open_scripted(*sentinels: Sentinel, **options: Any) -> coffer.Cache:
+    hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in sentinels)
+    return coffer.Cache(f"redis+sentinel://{hosts}/main", **{"timeout": 5, **options})
 
 
 def test_a_server_that_is_no_primary_is_asked_once_each_time_the_sentinels_name_it() -> None:
-    rounds = []
-
-    def answer(command: Command) -> bytes:
-        rounds.append(command)
-        fields = ["name", "main", "ip", "127.0.0.1", "port", str(replica.port), "config-epoch", "1"]
-        return b"*8\r\n" + b"".join(b"$%d\r\n%s\r\n" % (len(field), field.encode()) for field in fields)
-
-    with Replica() as replica, ScriptedServer(answer) as sentinel:
-        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/main"
-        with coffer.Cache(url, timeout=1.5, breaker=False, pool_max=8) as cache:
+    with Server("slave") as replica, Sentinel(replica) as sentinel:
+        with open_scripted(sentinel, timeout=1.5, breaker=False, pool_max=8) as cache:
             errors = together(8, lambda i: cache.set(f"key{i}", i))
-    assert all(isinstance(error, coffer.TimeoutError) and "no master" in str(error) for error in errors), errors
-    assert 2 <= len(rounds) <= 8
-    assert replica.asked <= 2 * len(rounds)  # those who wait share a connection; a second may be on its way already
+        assert all(isinstance(error, coffer.TimeoutError) and "no master" in str(error) for error in errors), errors
+        assert 2 <= sentinel.rounds <= 8
+        assert replica.greetings <= 2 * sentinel.rounds  # those who wait share a connection; a second may be on its way already
+        assert replica.commands == []
+
+
+def test_an_announced_server_is_used_at_once() -> None:
+    with Server("master") as old, Server("master") as new, Sentinel(old) as sentinel, open_scripted(sentinel) as cache:
+        wait_until(lambda: cache.get("key") is None and bool(sentinel.listeners))
+        assert old.commands and not new.commands
+        sentinel.announce(old, new)
+        began = time.monotonic()
+        wait_until(lambda: cache.get("key") is None and bool(new.commands))
+        assert time.monotonic() - began < 0.5  # the sentinels are asked every second or two
+        before, rounds = len(old.commands), sentinel.rounds
+        wait_until(lambda: cache.get("key") is None and sentinel.rounds > rounds)  # and still name the old one
+        assert cache.get("key") is None
+        assert len(old.commands) == before
+
+
+def test_another_sentinel_is_listened_to_when_one_is_lost() -> None:
+    with Server("master") as old, Server("master") as new, Sentinel(old) as one, Sentinel(old) as two, open_scripted(one, two) as cache:
+        wait_until(lambda: cache.get("key") is None and bool(one.listeners + two.listeners))
+        lost, left = (one, two) if one.listeners else (two, one)
+        lost.__exit__()
+        wait_until(lambda: cache.get("key") is None and bool(left.listeners))
+        assert not new.commands
+        left.announce(old, new)
+        wait_until(lambda: cache.get("key") is None and bool(new.commands))
+
+
+def test_a_child_listens_for_itself() -> None:
+    with Server("master") as old, Server("master") as new, Sentinel(old) as sentinel, open_scripted(sentinel) as cache:
+        wait_until(lambda: cache.get("parent") is None and len(sentinel.listeners) == 1)
+        child = os.fork()
+        if child == 0:
+            try:
+                end = time.monotonic() + 10
+                while cache.get("child") is None and time.monotonic() < end:
+                    time.sleep(0.001)
+            finally:
+                os._exit(0)
+        try:
+            wait_until(lambda: len(sentinel.listeners) == 2)
+            sentinel.announce(old, new)
+            wait_until(lambda: any(b"child" in command[1] for command in list(new.commands)))
+            wait_until(lambda: cache.get("parent") is None and any(b"parent" in command[1] for command in list(new.commands)))
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
 
 def test_a_failover_under_load(group: Group, capsys: pytest.CaptureFixture[str]) -> None:

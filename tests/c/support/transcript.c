@@ -16,6 +16,7 @@ typedef struct named_conn {
     coffer__buf seen; /* what the server has received and not been told of yet */
     bool down; /* it refuses connections */
     const coffer_endpoint *at; /* NULL: it was not asked for by a call */
+    bool listens; /* to a sentinel */
 } named_conn;
 
 typedef struct named_op {
@@ -91,8 +92,7 @@ static named_op *op_named(player *p, const char *name) {
 static void greet(player *p, named_conn *c);
 
 static void connect_conn(player *p, named_conn *c) {
-    coffer_endpoint endpoint = {.port = 6379};
-    assert_int_equal(coffer_conn_new(&c->conn, p->client, c->at != NULL ? c->at : &endpoint, p->now_ms), COFFER_OK);
+    c->conn = transcript_connect(p->client, c->at, c->listens, p->now_ms);
     if (!p->greet_by_hand) {
         greet(p, c);
     }
@@ -468,10 +468,7 @@ static void expect_want(player *p) {
 
 static void expect_conn(player *p) {
     named_conn *c = conn_named(p, p->words[1].text);
-    const char *state = coffer_conn_status(c->conn) != COFFER_OK ? coffer_status_name(coffer_conn_status(c->conn))
-                        : coffer_conn_idle(c->conn)              ? "IDLE"
-                        : coffer_conn_ready(c->conn)             ? "READY"
-                                                                 : "GREETING";
+    const char *state = transcript_state(c->conn);
     if (!word_is(p, 2, state)) {
         wrong(p, "the conn is %s: %s", state, coffer_conn_message(c->conn));
     }
@@ -482,12 +479,7 @@ static void expect_conn(player *p) {
 }
 
 static void expect_count(player *p) {
-    coffer_metrics metrics = {.struct_size = sizeof metrics};
-    assert_int_equal(coffer_metrics_read(p->ns, &metrics), COFFER_OK);
-    uint64_t got = UINT64_MAX;
-#define COUNTED(field, help) got = word_is(p, 1, #field) ? metrics.counters.field : got;
-    COFFER_COUNTER_MAP(COUNTED)
-#undef COUNTED
+    uint64_t got = transcript_count(p->ns, p->words[1].text);
     if (got != strtoull(p->words[2].text, NULL, 10)) {
         wrong(p, "%s is %llu", p->words[1].text, (unsigned long long)got);
     }
@@ -539,6 +531,15 @@ static void use_conn(player *p) {
     snprintf(p->in_use, sizeof p->in_use, "%.15s", p->words[1].text);
 }
 
+/* A conn to that sentinel that only listens. */
+static void listen_to(player *p) {
+    open_client(p);
+    named_conn *c = conn_place(p, p->words[1].text);
+    c->at = transcript_announcer(p->client, p->words[2].text);
+    c->listens = true;
+    connect_conn(p, c);
+}
+
 static void play_line(player *p) {
     static const struct {
         const char *word;
@@ -548,7 +549,7 @@ static void play_line(player *p) {
         {"~", pass_time},         {"wants", expect_want},  {"supply", answer_loader}, {"supply_absent", answer_loader},
         {"abort", answer_loader}, {"free", free_op},       {"break", break_conn},     {"=", expect_end},
         {"conn", expect_conn},    {"count", expect_count}, {"greet", greet_by_hand},  {"use", use_conn},
-        {"down", turn_server},    {"up", turn_server},
+        {"down", turn_server},    {"up", turn_server},     {"listen", listen_to},
     };
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         if (word_is(p, 0, lines[i].word)) {

@@ -6,6 +6,7 @@
  *     use a                                                        which conn that is (a at first); made at its first call
  *     options url=redis+cluster://a,b                              calls go to the conn named like the server they are for, whatever is in use; made anew
  *                                                                  once it has failed. The refresh is an operation called `refresh`
+ *     listen news a                                                   a conn "news" that listens to what the sentinel a announces
  *     down a    up a                                               that server refuses connections, or takes them again
  *     > a GET app:users:42                                         the next command on that conn is exactly this
  *     < a "hello"                                                  the server answers: $-1 +OK -ERR text :5 *2 "a bulk", or hex:2b4f4b0d0a as it is

@@ -1,5 +1,8 @@
 #include "transcript_ops.h"
 
+#include "cmocka_all.h"
+#include "engine/access.h"
+
 #include <string.h>
 
 coffer_status transcript_make_op(coffer_op **op, coffer_namespace *ns, const char *what, const transcript_op *given) {
@@ -36,4 +39,41 @@ coffer_status transcript_make_op(coffer_op **op, coffer_namespace *ns, const cha
         }
     }
     return COFFER_MISS;
+}
+
+uint64_t transcript_count(coffer_namespace *ns, const char *name) {
+    coffer_metrics metrics = {.struct_size = sizeof metrics};
+    assert_int_equal(coffer_metrics_read(ns, &metrics), COFFER_OK);
+    uint64_t got = UINT64_MAX;
+#define COUNTED(field, help) got = strcmp(name, #field) == 0 ? metrics.counters.field : got;
+    COFFER_COUNTER_MAP(COUNTED)
+#undef COUNTED
+    return got;
+}
+
+coffer_conn *transcript_connect(coffer_client *client, const coffer_endpoint *at, bool listens, uint64_t now_ms) {
+    coffer_endpoint somewhere = {.port = 6379};
+    coffer_conn *conn = NULL;
+    assert_int_equal(coffer_conn_new(&conn, client, at != NULL ? at : &somewhere, now_ms), COFFER_OK);
+    if (listens) {
+        coffer__conn_listen(conn);
+    }
+    return conn;
+}
+
+const char *transcript_state(const coffer_conn *conn) {
+    return coffer_conn_status(conn) != COFFER_OK ? coffer_status_name(coffer_conn_status(conn))
+           : coffer_conn_idle(conn)              ? "IDLE"
+           : coffer_conn_ready(conn)             ? "READY"
+                                                 : "GREETING";
+}
+
+const coffer_endpoint *transcript_announcer(const coffer_client *client, const char *host) {
+    const coffer_endpoint *first = coffer__client_announcer(client, 0), *one = first;
+    assert_non_null(first);
+    for (size_t turn = 1; !coffer_slice_equal(one->host, coffer_slice_text(host)); turn++) {
+        one = coffer__client_announcer(client, turn);
+        assert_ptr_not_equal(one, first); /* that is all of them */
+    }
+    return one;
 }

@@ -17,4 +17,16 @@ typedef struct transcript_op {
 /* MISS: there is no operation of that name. */
 coffer_status transcript_make_op(coffer_op **op, coffer_namespace *ns, const char *what, const transcript_op *given);
 
+/* A counter of the namespace; UINT64_MAX: there is none of that name. */
+uint64_t transcript_count(coffer_namespace *ns, const char *name);
+
+/* A conn to an endpoint (NULL: to any), which may only listen. */
+coffer_conn *transcript_connect(coffer_client *client, const coffer_endpoint *at, bool listens, uint64_t now_ms);
+
+/* READY, IDLE, GREETING, or why it failed. */
+const char *transcript_state(const coffer_conn *conn);
+
+/* The sentinel on that host. */
+const coffer_endpoint *transcript_announcer(const coffer_client *client, const char *host);
+
 #endif
