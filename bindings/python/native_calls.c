@@ -46,7 +46,7 @@ static PyObject *entry_answer(coffer__py_op *op, PyObject *absent, PyObject *dec
     if (status < 0) {
         return raise_of(op);
     }
-    if (status == COFFER_MISS && value->source != COFFER_SOURCE_NEGATIVE) {
+    if (status == COFFER_MISS && value->source == COFFER_SOURCE_NONE) {
         Py_RETURN_NONE;
     }
     object = is_answered(status) ? coffer__py_op_value(op, decode) : Py_NewRef(absent);
@@ -85,7 +85,8 @@ PyObject *coffer__py_get(PyObject *self, PyObject *args) {
     return read_one(args, read_answer);
 }
 
-/* (handle, key, absent, decode, stale, timeout_ms) -> (value, source, entry_id, created, fresh, expires, cost, format) or None */
+/* (handle, key, absent, decode, stale, timeout_ms) -> (value, source, entry_id, created, fresh, expires, cost, format) or None; with the source
+ * "outage" it is a miss as well */
 PyObject *coffer__py_entry(PyObject *self, PyObject *args) {
     (void)self;
     return read_one(args, entry_answer);

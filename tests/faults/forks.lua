@@ -10,7 +10,7 @@ unsigned alarm(unsigned seconds);
 ]])
 
 local url, count = arg[1], tonumber(arg[2])
-local cache = assert(coffer.open(url))
+local cache = assert(coffer.open(url, {on_outage = "error"}))
 
 local function works(writer)
     for i = 1, 50 do

@@ -46,7 +46,7 @@ def interrupt(cache: coffer.Cache, number: int, wrong: list[str]) -> None:
 
 def main(url: str, count: int) -> None:
     ends, late, wrong = threading.Event(), [0.0], list[str]()
-    with coffer.Cache(url, timeout=20) as cache:
+    with coffer.Cache(url, timeout=20, on_outage="error") as cache:
         for number in range(count + 1):
             cache.set(f"mine:{number}", f"mine:{number}")
         threads = [threading.Thread(target=work, args=(cache, writer, ends, wrong)) for writer in range(3)]

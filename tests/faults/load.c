@@ -114,11 +114,21 @@ static void add_up(const settings *wanted) {
     }
 }
 
+/* An outage is an error to every operation: what came of it has to be seen. */
+static coffer_status open_at(coffer_cache **cache, const char *url, coffer_error *error) {
+    coffer_options *options = coffer_options_new();
+    coffer_status status = options == NULL ? COFFER_NO_MEMORY : coffer_options_set(options, "on_outage", COFFER_SLICE("error"), error);
+    status = status == COFFER_OK ? coffer_options_set_url(options, coffer_slice_text(url), error) : status;
+    status = status == COFFER_OK ? coffer_open(cache, options, error) : status;
+    coffer_options_free(options);
+    return status;
+}
+
 /* How many counters are less than what was acknowledged, or more than what may have been applied (F06). */
 static uint64_t wrong_counters(const settings *wanted) {
     coffer_cache *cache = NULL;
     uint64_t wrong = 0;
-    if (wanted->count_permille == 0 || coffer_open_url(&cache, wanted->check_url, NULL) != COFFER_OK) {
+    if (wanted->count_permille == 0 || open_at(&cache, wanted->check_url, NULL) != COFFER_OK) {
         return wanted->count_permille > 0;
     }
     for (size_t i = 0; i < wanted->threads; i++) {
@@ -266,7 +276,7 @@ int main(int argc, char **argv) {
     if (!read_settings(&wanted, argc, argv)) {
         return 2;
     }
-    if (coffer_open_url(&cache, wanted.url, &error) != COFFER_OK) {
+    if (open_at(&cache, wanted.url, &error) != COFFER_OK) {
         fprintf(stderr, "fault_load: %s\n", error.text);
         return 1;
     }

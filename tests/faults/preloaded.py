@@ -8,7 +8,7 @@ from typing import Any
 
 import coffer
 
-cache = coffer.Cache(os.environ["CACHE_URL"])
+cache = coffer.Cache(os.environ["CACHE_URL"], on_outage="error")
 cache.set("preloaded", os.getpid())  # the master has a live connection
 
 

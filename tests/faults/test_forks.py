@@ -27,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 def test_children_in_c(family: str, threads: int, server: Server, tell: Tell) -> None:
     """Alone, every fourth child is one of a raw clone; beside threads that are inside of calls, all are forked."""
     forks = int(max(60, seconds(0, 0.05) * 20))
-    url = f"{server.url}?timeout=20s" if family == "tcp" else f"{server.unix_url}?timeout=20s"
+    url = f"{server.url}?timeout=20s&on_outage=error" if family == "tcp" else f"{server.unix_url}?timeout=20s&on_outage=error"
     command = [program("fault_forks"), url, str(forks), str(threads)]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60 + forks).stdout
     figures = json.loads(said)
@@ -59,7 +59,7 @@ def work_of_a_process(writer: int) -> bool:
 def test_processes_of_multiprocessing(server: Server, tell: Tell) -> None:
     global CACHE
     ends, wrong = threading.Event(), []
-    with coffer.Cache(server.url, timeout=20) as CACHE:
+    with coffer.Cache(server.url, timeout=20, on_outage="error") as CACHE:
         parents = [threading.Thread(target=go_on, args=(CACHE, writer, ends, wrong)) for writer in range(2)]
         for one in parents:
             one.start()
@@ -86,7 +86,7 @@ def test_children_in_lua(server: Server, tell: Tell) -> None:
     if shutil.which("luajit") is None or not (ROOT / "build" / "lua" / "5.1").exists():
         pytest.skip("there is no LuaJIT with the module")
     paths = {"LUA_PATH": f"{ROOT}/build/lua/5.1/?.lua;;", "LUA_CPATH": f"{ROOT}/build/lua/5.1/?.so;;"}
-    command = ["luajit", str(HERE / "forks.lua"), f"{server.url}?timeout=20s", "20"]
+    command = ["luajit", str(HERE / "forks.lua"), f"{server.url}?timeout=20s&on_outage=error", "20"]
     done = subprocess.run(command, env=os.environ | paths, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     tell(None, None, said=done.stdout.strip())

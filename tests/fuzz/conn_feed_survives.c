@@ -374,7 +374,7 @@ static void open_world(void) {
     coffer_error error;
     coffer_options *options = coffer_options_new();
     MUST(options != NULL);
-    MUST(coffer_options_set_url(options, COFFER_SLICE("redis://user:word@scripted/1?raw=true&prefix=app"), &error) == COFFER_OK);
+    MUST(coffer_options_set_url(options, COFFER_SLICE("redis://user:word@scripted/1?raw=true&prefix=app&on_outage=error"), &error) == COFFER_OK);
     MUST(coffer_client_new(&the.client, options, (coffer_clock){0, 1700000000000u}, &error) == COFFER_OK);
     MUST(coffer_namespace_new(&the.raw, the.client, NULL, &error) == COFFER_OK);
     MUST(coffer_options_set(options, "raw", COFFER_SLICE("false"), &error) == COFFER_OK);

@@ -204,7 +204,7 @@ def test_a_server_that_is_no_cluster_is_told(server: RedisServer) -> None:
 
 
 def test_no_node_at_all_is_told_at_once() -> None:
-    with coffer.Cache(f"redis+cluster://127.0.0.1:{free_port()}", timeout="5s") as cache:
+    with coffer.Cache(f"redis+cluster://127.0.0.1:{free_port()}", timeout="5s", on_outage="error") as cache:
         begun = time.monotonic()
         with pytest.raises(coffer.ConnectionError, match="CLUSTER"):
             cache.get("key")

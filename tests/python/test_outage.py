@@ -151,14 +151,20 @@ def test_one_caller_at_a_time_asks_a_server_that_is_away(own: RedisServer) -> No
 
 
 def test_an_application_may_go_on_without_its_cache(own: RedisServer) -> None:
-    with coffer.Cache(own.url, timeout=DEADLINE, on_outage="miss") as cache:
+    with coffer.Cache(own.url, timeout=DEADLINE) as cache:  # the default
         cache.set("k", "v")
         kill(own)
         assert cache.get("k") is None
+        assert cache.get("k", "a default") == "a default"
+        assert cache.get_entry("k") is None
+        missed = cache.get_entry("k", misses=True)
+        assert missed is not None
+        assert (missed.value, missed.source) == (coffer.ABSENT, "outage")
         cache.set("k", "new")
         assert cache.add("new", 1) is False
         assert cache.delete("k") is False
         assert cache.exists("k") is False
+        assert cache.ttl("k") is None
         assert cache.get_many(["a", "b"]) == {}
         cache.set_many({"a": 1})
         assert cache.delete_many(["a"]) == 0
@@ -168,8 +174,46 @@ def test_an_application_may_go_on_without_its_cache(own: RedisServer) -> None:
         with pytest.raises(coffer.ConnectionError):
             cache.ping()
         stats = cache.stats()
-        assert stats.outage_misses == 4
+        assert stats.outage_misses == 9
+        assert cache.health().state == "down"
         assert stats.outage_writes > 0
+
+
+def test_what_is_no_outage_is_never_a_miss(own: RedisServer) -> None:
+    """A client that was set up wrongly is noticed at once, whatever `on_outage` says; get_or_load is no exception."""
+    other = own.client()
+    other.call("ACL", "SETUSER", "reader", "on", ">word", "~*", "+@read", "+@connection", "-get")
+    other.call("LPUSH", "t:users:list", "v")
+    other.call("SET", "t:users:large", "x" * 3_000_000)
+    place = {"prefix": "t", "namespace": "users", "timeout": 5, "on_outage": "miss"}
+    cases = (
+        ({"username": "nobody", "password": "wrong"}, "key", coffer.AuthenticationError),
+        ({"username": "reader", "password": "word"}, "key", coffer.PermissionDeniedError),
+        ({"password_file": "/nowhere"}, "key", coffer.CredentialsError),
+        ({}, "list", coffer.ServerError),
+        ({"max_reply": "1MiB", "max_value": 1024}, "large", coffer.ProtocolError),
+    )
+    for options, key, kind in cases:
+        with coffer.Cache(own.url, **place, **options) as cache:
+            with pytest.raises(kind):
+                cache.get(key)
+            with pytest.raises(kind):
+                cache.exists(key)
+            with pytest.raises(kind):
+                cache.get_or_load(key, lambda _: "loaded")
+            assert cache.stats().outage_misses == 0
+    other.close()
+
+
+def test_a_miss_says_whether_the_server_was_asked(own: RedisServer) -> None:
+    with coffer.Cache(own.url, timeout=DEADLINE) as cache:
+        missed = cache.get_entry("k", misses=True)
+        assert missed is not None
+        assert (missed.value, missed.source, missed.expires) == (coffer.ABSENT, "none", None)
+        cache.set("k", "v")
+        found = cache.get_entry("k", misses=True)
+        assert found is not None
+        assert (found.value, found.source) == ("v", "remote")
 
 
 def test_what_cannot_be_remembered_is_counted_and_told(own: RedisServer) -> None:

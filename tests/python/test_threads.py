@@ -32,7 +32,7 @@ def test_eight_threads_wait_together() -> None:
 
 
 def test_a_thread_that_does_not_wait_goes_on_meanwhile() -> None:
-    with ScriptedServer(lambda _: None) as server, coffer.Cache(server.url, raw=True, timeout=0.5) as cache:
+    with ScriptedServer(lambda _: None) as server, coffer.Cache(server.url, raw=True, timeout=0.5, on_outage="error") as cache:
         steps = 0
 
         def wait(_: int) -> None:
@@ -51,7 +51,7 @@ def test_a_thread_that_does_not_wait_goes_on_meanwhile() -> None:
 
 @pytest.mark.parametrize("limit", [0.2, "200ms"])
 def test_a_call_ends_by_its_deadline(limit: Any) -> None:
-    with ScriptedServer(lambda _: None) as server, coffer.Cache(server.url, raw=True, timeout=10) as cache:
+    with ScriptedServer(lambda _: None) as server, coffer.Cache(server.url, raw=True, timeout=10, on_outage="error") as cache:
         calls = [
             lambda: cache.get("key", timeout=limit),
             lambda: cache.get_many(["a", "b"], timeout=limit),
@@ -75,7 +75,7 @@ def test_a_late_reply_goes_to_nobody() -> None:
         word = command[1].rsplit(b":", 1)[-1]
         return b"$%d\r\n%s\r\n" % (len(word), word)
 
-    with ScriptedServer(answer) as server, coffer.Cache(server.url, raw=True, pool_max=1) as cache:
+    with ScriptedServer(answer) as server, coffer.Cache(server.url, raw=True, pool_max=1, on_outage="error") as cache:
         for _ in range(3):
             with pytest.raises(coffer.TimeoutError):
                 cache.get("slow", timeout=0.05)
@@ -83,7 +83,7 @@ def test_a_late_reply_goes_to_nobody() -> None:
 
 
 def test_a_full_pool_says_so() -> None:
-    limits = {"pool_max": 1, "pipeline_depth": 1, "acquire_timeout": 0.1, "timeout": 2}
+    limits = {"pool_max": 1, "pipeline_depth": 1, "acquire_timeout": 0.1, "timeout": 2, "on_outage": "error"}
     with ScriptedServer(lambda _: None) as server, coffer.Cache(server.url, raw=True, **limits) as cache:
         faults = together(2, lambda _: cache.get("key"))
         kinds = {type(fault) for fault in faults}
@@ -234,7 +234,7 @@ def test_close_lets_calls_under_way_end() -> None:
 
 
 def test_nobody_listening_is_a_connection_error() -> None:
-    with coffer.Cache(f"redis://127.0.0.1:{free_port()}", timeout=1) as cache:
+    with coffer.Cache(f"redis://127.0.0.1:{free_port()}", timeout=1, on_outage="error") as cache:
         for call in (lambda: cache.get("key"), lambda: cache.set("key", 1), cache.ping):
             with pytest.raises(coffer.ConnectionError) as caught:
                 call()
@@ -246,7 +246,7 @@ def test_nobody_listening_is_a_connection_error() -> None:
 def test_a_server_that_comes_back_is_used_again() -> None:
     with ScriptedServer(lambda _: FOUND) as first:
         port = first.port
-        cache = coffer.Cache(f"redis://127.0.0.1:{port}", raw=True, timeout=1)
+        cache = coffer.Cache(f"redis://127.0.0.1:{port}", raw=True, timeout=1, on_outage="error")
         assert cache.get("key") == b"found"
     with pytest.raises(coffer.ConnectionError):
         cache.get("key")
@@ -257,7 +257,7 @@ def test_a_write_whose_answer_was_lost_may_have_been_applied() -> None:
     def hang_up(_: Command) -> bytes:
         raise OSError
 
-    with ScriptedServer(hang_up) as server, coffer.Cache(server.url, raw=True, timeout=2) as cache:
+    with ScriptedServer(hang_up) as server, coffer.Cache(server.url, raw=True, timeout=2, on_outage="error") as cache:
         with pytest.raises(coffer.MaybeAppliedError):
             cache.set("key", 1)
         with pytest.raises(coffer.MaybeAppliedError):
@@ -290,7 +290,7 @@ def test_what_is_not_the_protocol_is_an_error(reply: bytes) -> None:
     ],
 )
 def test_the_servers_words_become_exceptions(reply: bytes, kind: type[coffer.Error], status: str) -> None:
-    with ScriptedServer(lambda _: reply) as server, coffer.Cache(server.url, raw=True, timeout=2) as cache:
+    with ScriptedServer(lambda _: reply) as server, coffer.Cache(server.url, raw=True, timeout=2, on_outage="error") as cache:
         with pytest.raises(kind) as caught:
             cache.set("key", 1)
         assert caught.value.status == status

@@ -8,7 +8,7 @@
 -- Every method answers `value, err, source`:
 --
 --     value, nil, "remote"         "near" (this process), "remote", "loaded" or "stale"
---     nil, nil                     a miss; with "negative" behind it: known to be absent
+--     nil, nil                     a miss; behind it "negative": known to be absent; "outage"
 --     nil, message, code           an error, a code like "TIMEOUT", "KEY_INVALID", ...
 --
 -- What can happen at run time is never raised. Misuse (an argument of a wrong type, an unknown
@@ -22,8 +22,8 @@
 --
 -- Keys are strings. Times are seconds, or text: "250ms", "30m", and for TTLs "short" or "forever".
 --
--- Calls block the thread that makes them. Inside an nginx request they are refused, except with
--- mem://, which waits for nobody.
+-- While the server is away reads are misses, loaders run, writes do nothing (docs/outage.md), and
+-- cache:health() says so. Calls block their thread; in an nginx request only mem:// is allowed.
 
 local arguments = require "coffer.arguments"
 local cached = require "coffer.cached"

@@ -82,10 +82,16 @@ class Cache:
     0, negative numbers, NaN and infinity are refused with ArgumentError. `timeout` is the deadline of one call: waiting for
     a connection, connecting, writing and reading together; without it the option `timeout` counts.
 
-    Every call may raise, besides what it says itself: TimeoutError, PoolTimeoutError, ConnectionError, ServerError and their kin,
-    KeyInvalidError, ClosedError. A write that raises MaybeAppliedError may have been carried out. A cache may be used by
+    While the server is away the application goes on: `get` gives the default, `get_or_load` runs its loader, `add` says False, `set`
+    and `delete` do nothing, and the keys of writes are deleted when the server is back. `health()` says "down" and why, and
+    `stats().outage_misses` counts. Counters and `ping` raise all the same; so does everything where the option `on_outage` is "error".
+    What only a person can mend is never taken for an outage: a wrong password, missing rights, a certificate, another protocol.
+
+    Every call may raise, besides what it says itself: ServerError and its kin, ProtocolError, TlsError, CertificateError,
+    KeyInvalidError, ClosedError; and, where an outage is an error, TimeoutError, PoolTimeoutError, ConnectionError, ServerBusyError.
+    A write that raises MaybeAppliedError may have been carried out. A cache may be used by
     any number of threads, and by a child process after fork; it cannot be pickled or copied. Connections are made by the
-    first call that needs one.
+    first call that needs one: `ping()` after opening tells of a wrong address at once.
     """
 
     __slots__ = ("__weakref__", "_ask", "_children", "_finalizer", "_handle")
@@ -189,11 +195,14 @@ class Cache:
         FormatError is raised where an entry is whole but its text or JSON is not."""
         return core.get(self._handle, key, default, decode_json, stale, 0 if timeout is None else timeout_ms(timeout))
 
-    def get_entry(self, key: Key, *, stale: bool = False, timeout: Duration | None = None) -> Entry | None:
+    def get_entry(self, key: Key, *, stale: bool = False, misses: bool = False, timeout: Duration | None = None) -> Entry | None:
         """The value with all that is known about it, or None for a miss. A remembered absence is an entry whose value is
-        ABSENT."""
+        ABSENT. With `misses` a miss is such an entry too, and its source says which: "outage" where the server could not be
+        asked, else "none"."""
         raw = core.entry(self._handle, key, ABSENT, decode_json, stale, timeout_ms(timeout))
-        return None if raw is None else entry_of(raw)
+        if raw is None or raw[1] == "outage":
+            return Entry(ABSENT, "none" if raw is None else raw[1], 0, None, None, None, 0.0, 0) if misses else None
+        return entry_of(raw)
 
     def set(self, key: Key, value: Any, ttl: Duration | None = None, *, timeout: Duration | None = None) -> None:
         """Stores a value, or with ABSENT that there is none. `ttl` is how long it is fresh. Raises ValueTypeError,
@@ -325,7 +334,7 @@ class Cache:
         return join_key(*parts)
 
     def ping(self, *, timeout: Duration | None = None) -> None:
-        """Returns where the server answers, else raises. Always returns with mem://."""
+        """Returns where the server answers, else raises, whatever `on_outage` says. Always returns with mem://."""
         core.op_run(core.coffer_op_ping(self._handle, timeout_ms(timeout)))
 
     def stats(self) -> Stats:

@@ -41,7 +41,7 @@ class Entry:
     known (namespaces without envelopes), `math.inf` for never."""
 
     value: Any  # ABSENT where the key is known to have none
-    source: str  # "near", "remote", "stale" or "negative"
+    source: str  # "near", "remote", "stale" or "negative"; of a miss "none" or "outage"
     entry_id: int  # for compare_and_set: changes with every write; 0 in raw namespaces
     created: float | None
     fresh: float | None  # until when it is fresh

@@ -14,7 +14,8 @@
  * Each function blocks until it is done, at most until its deadline (option `timeout`, or timeout_ms of the call) and 50 ms.
  * Every function may be called from any thread. `error` may be NULL; it is written where the status is below 0 only.
  * Options may be NULL. What each answers and which errors there are is told in driver.h, at the op of the same name; besides these:
- * TIMEOUT, POOL_TIMEOUT, CONNECT, DNS, IO, CLOSED, NOT_SENT, MAYBE_APPLIED, the server's words (SERVER ... NOREPLICAS), NO_MEMORY.
+ * TIMEOUT, POOL_TIMEOUT, CONNECT, DNS, IO, CLOSED, NOT_SENT, MAYBE_APPLIED, BREAKER_OPEN (with on_outage=error; else a read is a MISS whose value's source is
+ * OUTAGE, a write NOT_STORED: docs/outage.md), the server's words (SERVER ... NOREPLICAS), TLS, CERTIFICATE, CREDENTIALS, PROTO, LIMIT, NO_MEMORY.
  */
 #ifndef COFFER_CACHE_H
 #define COFFER_CACHE_H
@@ -28,7 +29,7 @@
 extern "C" {
 #endif
 
-/* Opens a cache; no connection is made before the first operation. The options are copied. Close with coffer_close. */
+/* Opens a cache; no connection is made before the first operation (coffer_ping tells whether there is a server). The options are copied. Close with coffer_close. */
 COFFER_API coffer_status coffer_open(coffer_cache **cache, const coffer_options *options, coffer_error *error);
 COFFER_API coffer_status coffer_open_url(coffer_cache **cache, const char *url, coffer_error *error);
 

@@ -52,7 +52,10 @@ typedef enum coffer_log_level {
     X(REPLY_REFUSED,     ERROR,   "the server's bytes are not the protocol, or are more than is allowed: the connection is closed") \
     X(ENTRY_REFUSED,     WARNING, "a stored entry cannot be trusted or read: it counts as a miss") \
     X(FILL_NOT_STORED,   WARNING, "a loaded value was given to its caller and could not be stored") \
-    X(LOAD_FAILED,       WARNING, "a loader failed")
+    X(LOAD_FAILED,       WARNING, "a loader failed") \
+    X(OUTAGE_BEGAN,      WARNING, "a server cannot be asked: operations go on without it, as the option 'on_outage' says") \
+    X(OUTAGE_ENDED,      INFO,    "a server that could not be asked has answered again") \
+    X(OWED_FORGOTTEN,    WARNING, "the cache was closed while keys were still to be deleted: their old values may be served until their TTL ends")
 /* clang-format on */
 
 typedef enum coffer_log_event {
@@ -71,7 +74,9 @@ typedef struct coffer_log_record {
 } coffer_log_record;
 
 /* Called in the thread where it happens, as it happens, by several threads at once. It may not call coffer (but for the two names below) and should not
- * block: an operation waits for it. Nothing is held back or counted together: in an outage there is a record for each failed attempt. */
+ * block: an operation waits for it. Each failed attempt to connect is told (CONNECT_FAILED); operations that go on
+ * without a server are not, one by one: OUTAGE_BEGAN and OUTAGE_ENDED are told once for each outage of a server, and at most once within the option
+ * `breaker_window`. */
 typedef void (*coffer_log_fn)(void *user_data, const coffer_log_record *record);
 
 /* NULL, as at the start: silence. What happens in numbers is in metrics.h, with or without a log. */

@@ -25,7 +25,7 @@ extern "C" {
     X(errors,          "operations that ended in an error") \
     X(unreadable,      "stored entries that were refused (see refusals)") \
     X(oversized_fills, "loaded values not stored because they were too large or the cache was full") \
-    X(outage_misses,   "reads that were a miss because the server was away (one of many keys counts each)") \
+    X(outage_misses,   "reads and loads that were a miss because the server could not be asked (one of many keys counts each)") \
     X(outage_refusals, "commands that were not sent because the server's breaker was open") \
     X(outage_writes,   "keys written while the server was away and remembered") \
     X(outage_deletes,  "such keys deleted when the server was back") \

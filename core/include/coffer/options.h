@@ -80,7 +80,7 @@ extern "C" {
     X(seal_key,           SECRET,  seal_key,              "",        "",                                  0, "seals every value with AES-256: base64 of 32 random bytes") \
     X(seal_key_id,        COUNT,   seal_key_id_count,     "0",       "",                                  0, "id of that key, 1 to 4294967295; 0: derived from it") \
     X(seal_pad,           CHOICE,  seal_pad,              "none",    "",                                  1, "hides lengths: none, 64 (to a multiple of it) or padme") \
-    X(on_outage,          CHOICE,  on_outage,             "error",   "",                                  1, "what operations come to while the server is away: miss (the application goes on) or error") \
+    X(on_outage,          CHOICE,  on_outage,             "miss",    "",                                  1, "what operations come to while the server is away: miss (the application goes on) or error") \
     X(raw,                BOOL,    raw,                   "false",   "",                                  1, "true: values without an envelope, shared with programs that do not use coffer")
 
 /* The words of each CHOICE option. X(option, word, CONSTANT, value) */

@@ -111,7 +111,9 @@ COFFER_API const char *coffer_status_text(coffer_status status);
 /* The class of coffer's Python exceptions that stands for it; "" for outcomes. Static. */
 COFFER_API const char *coffer_status_exception(coffer_status status);
 
-/* Whether the server could not be asked (it is away, too slow or not able to serve), so that a cache may go on without it. */
+/* Whether the server could not be asked (it is away, too slow or not able to serve), so that a cache may go on without it. Not what only a person can
+ * mend, which has to be noticed: bytes that are no Redis protocol (PROTO), a reply above the limits (LIMIT), TLS, CERTIFICATE, CREDENTIALS, and whatever
+ * a server that works answered (AUTH, NOPERM, WRONGTYPE, READONLY ...). */
 COFFER_API bool coffer_status_is_outage(coffer_status status);
 
 /* A failure in words. Give one to any function that takes it, or NULL; `text` is always terminated.

@@ -24,10 +24,11 @@ typedef enum coffer_source {
     COFFER_SOURCE_REMOTE = 2, /* from the server */
     COFFER_SOURCE_LOADED = 3, /* by the loader, this caller's or the one it waited for */
     COFFER_SOURCE_STALE = 4, /* past its freshness, because the loader failed or stale was asked for */
-    COFFER_SOURCE_NEGATIVE = 5 /* known to be absent */
+    COFFER_SOURCE_NEGATIVE = 5, /* known to be absent */
+    COFFER_SOURCE_OUTAGE = 6 /* a miss because the server could not be asked (option on_outage) */
 } coffer_source;
 
-/* "none", "near", "remote", "loaded", "stale", "negative". Static. */
+/* "none", "near", "remote", "loaded", "stale", "negative", "outage". Static. */
 COFFER_API const char *coffer_source_name(coffer_source source);
 
 /* One read value. `data` is lent by the object it came from: an op until that is freed, `owner` until coffer_value_clear. */

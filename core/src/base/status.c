@@ -47,16 +47,11 @@ bool coffer_status_is_outage(coffer_status status) {
     case COFFER_IO:
     case COFFER_CLOSED:
     case COFFER_BREAKER_OPEN:
-    case COFFER_TLS:
-    case COFFER_CERTIFICATE:
-    case COFFER_CREDENTIALS:
     case COFFER_LOADING:
     case COFFER_BUSY:
     case COFFER_MASTERDOWN:
     case COFFER_CLUSTERDOWN:
     case COFFER_TRYAGAIN:
-    case COFFER_PROTO:
-    case COFFER_LIMIT:
         return true;
     default:
         return false;
@@ -64,7 +59,7 @@ bool coffer_status_is_outage(coffer_status status) {
 }
 
 const char *coffer_source_name(coffer_source source) {
-    static const char *const names[] = {"none", "near", "remote", "loaded", "stale", "negative"};
+    static const char *const names[] = {"none", "near", "remote", "loaded", "stale", "negative", "outage"};
     return (size_t)source < sizeof names / sizeof names[0] ? names[source] : "none";
 }
 

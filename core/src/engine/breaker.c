@@ -33,6 +33,7 @@ struct coffer__breaker {
     _Atomic uint64_t slot_ends_ms; /* when the window has to move on */
     _Atomic uint64_t in_row;
     _Atomic uint64_t refused;
+    _Atomic int last_failure; /* a status */
     coffer__lock *lock; /* of all that follows, and of changes of the state */
     coffer__breaker_rules rules;
     uint64_t slot; /* number of the current one: now / slot_ms */
@@ -41,7 +42,6 @@ struct coffer__breaker {
     uint64_t last_failure_ms, closed_at_ms, open_until_ms, probe_until_ms;
     unsigned step;
     bool was_closed_again;
-    coffer_status last_failure;
     void *memory;
 };
 
@@ -193,7 +193,7 @@ static void call_failed(coffer__breaker *breaker, coffer_status status, uint64_t
     count_call(breaker);
     breaker->failed++;
     breaker->last_failure_ms = now_ms;
-    breaker->last_failure = status;
+    atomic_store_explicit(&breaker->last_failure, (int)status, memory_order_relaxed);
     if (breaker->rules.is_on && has_failed_too_often(breaker)) {
         open_breaker(breaker, took_ms, now_ms);
     }
@@ -202,7 +202,7 @@ static void call_failed(coffer__breaker *breaker, coffer_status status, uint64_t
 static void probe_failed(coffer__breaker *breaker, coffer_status status, uint64_t took_ms, uint64_t now_ms) {
     breaker->step++;
     breaker->last_failure_ms = now_ms;
-    breaker->last_failure = status;
+    atomic_store_explicit(&breaker->last_failure, (int)status, memory_order_relaxed);
     stay_open(breaker, took_ms, now_ms);
 }
 
@@ -248,6 +248,10 @@ bool coffer__breaker_would_admit(coffer__breaker *breaker, uint64_t now_ms) {
     bool admits = state_of(breaker) == COFFER__BREAKER_CLOSED || may_probe(breaker, now_ms);
     coffer__lock_drop(breaker->lock);
     return admits;
+}
+
+coffer_status coffer__breaker_reason(const coffer__breaker *breaker) {
+    return (coffer_status)atomic_load_explicit(&breaker->last_failure, memory_order_relaxed);
 }
 
 static bool is_current(const coffer__breaker *breaker, const coffer__pass *pass) {
@@ -336,7 +340,7 @@ void coffer__breaker_read(coffer__breaker *breaker, uint64_t now_ms, coffer__bre
         .calls_count = seen.calls,
         .failed_count = seen.failed,
         .in_row_count = load(&breaker->in_row),
-        .last_failure = breaker->last_failure,
+        .last_failure = coffer__breaker_reason(breaker),
     };
     if (figures->state == COFFER__BREAKER_OPEN && breaker->open_until_ms > now_ms) {
         figures->retry_in_ms = breaker->open_until_ms - now_ms;

@@ -59,6 +59,9 @@ bool coffer__breaker_admit(coffer__breaker *breaker, uint64_t now_ms, uint64_t u
 /* Whether a call would be admitted now. Changes nothing. */
 bool coffer__breaker_would_admit(coffer__breaker *breaker, uint64_t now_ms);
 
+/* Why it is not closed: the last failure. OK: there was none. */
+coffer_status coffer__breaker_reason(const coffer__breaker *breaker);
+
 /* The call has ended so. Clears the pass; an empty one is left as it is. True where this closed the breaker. */
 bool coffer__breaker_record(coffer__pass *pass, coffer_status status, uint64_t now_ms);
 

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "flight.h"
 #include "policy/key.h"
 
@@ -139,11 +140,19 @@ static void free_observed(coffer__observed *row) {
     }
 }
 
+static void tell_owed(const coffer_client *client) {
+    size_t count = client->owed == NULL ? 0 : coffer__owed_count(client->owed);
+    if (count > 0) {
+        coffer__log(COFFER_LOG_OWED_FORGOTTEN, COFFER_OK, "keys: %zu", count);
+    }
+}
+
 void coffer_client_free(coffer_client *client) {
     if (client == NULL || atomic_fetch_sub_explicit(&client->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
     coffer__client_free_spare_ops(client);
+    tell_owed(client);
     free_observed(client->observed);
     coffer__flights_free(client->flights);
     coffer__watch_free(client->watch);

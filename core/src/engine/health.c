@@ -6,11 +6,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { MOST_REASONS = 12, REASON_CAP = 240, NAME_CAP = 288, FORBIDDEN_CAP = 200 };
+enum { MOST_REASONS = 12, REASON_CAP = 240, FORBIDDEN_CAP = 200 };
 
 /* One server, and the texts that its public row lends. */
 typedef struct server_texts {
-    char name[NAME_CAP];
+    char name[COFFER__SERVER_NAME_CAP];
     char version[COFFER__VERSION_CAP];
     char forbidden[FORBIDDEN_CAP];
 } server_texts;
@@ -50,14 +50,6 @@ say(report *made, coffer_health_state at_least, const char *format, ...) {
 
 /* ---- servers ---- */
 
-static void write_name(const coffer_endpoint *at, char out[NAME_CAP]) {
-    if (at->path.len > 0) {
-        snprintf(out, NAME_CAP, "%.*s", (int)at->path.len, at->path.data);
-    } else {
-        snprintf(out, NAME_CAP, "%.*s:%u", (int)at->host.len, at->host.data, (unsigned)at->port);
-    }
-}
-
 static void write_forbidden(const coffer__server *server, char out[FORBIDDEN_CAP]) {
     size_t len = 0;
     out[0] = '\0';
@@ -96,7 +88,7 @@ static void add_server(report *made, const coffer_client *client, const coffer__
     server_texts *texts = &made->texts[made->endpoint_count];
     coffer__breaker_figures figures;
     coffer__breaker_read(server->breaker, now_ms, &figures);
-    write_name(server->endpoint, texts->name);
+    coffer__server_name(server, texts->name);
     write_forbidden(server, texts->forbidden);
     coffer__watch_version(client->watch, server, texts->version);
     uint64_t round_trip_ms = atomic_load_explicit(&server->round_trip_ms, memory_order_relaxed);

@@ -2,28 +2,45 @@
 
 /* ---- calls ------------------------------------------------------------------------------------------------------ */
 
+/* What only a person can mend (a certificate that is not trusted) stays what it is while it is not tried again: an open breaker makes no outage of it. */
+static void refuse(coffer_call *call, coffer_status reason) {
+    if (reason == COFFER_OK || coffer_status_is_outage(reason)) {
+        coffer__call_end(call, COFFER_BREAKER_OPEN, call->detail == NULL ? coffer_status_text(COFFER_BREAKER_OPEN) : NULL);
+    } else {
+        coffer__call_end(call, reason, "it failed a moment ago, and is not tried again yet");
+    }
+}
+
 bool coffer__outage_admit(coffer_op *op, coffer_call *call, const coffer_endpoint *endpoint) {
     call->server = endpoint == NULL ? NULL : coffer__watch_server(op->ns->client->watch, endpoint);
     if (call->server == NULL || coffer__breaker_admit(call->server->breaker, op->now_ms, op->deadline_ms, &call->pass)) {
         return true;
     }
     coffer__op_count(op, COFFER__COUNT_outage_refusals, 1);
-    coffer__call_end(call, COFFER_BREAKER_OPEN, call->detail == NULL ? coffer_status_text(COFFER_BREAKER_OPEN) : NULL);
+    refuse(call, coffer__breaker_reason(call->server->breaker));
     return false;
 }
 
-static void learn(coffer__server *server, const coffer_call *call, uint64_t took_ms) {
-    if (coffer__breaker_is_success(call->status) && atomic_load_explicit(&server->round_trip_ms, memory_order_relaxed) != took_ms) {
+static void learn(const coffer_op *op, const coffer_call *call) {
+    coffer__server *server = call->server;
+    uint64_t took_ms = op->now_ms > call->pass.began_ms ? op->now_ms - call->pass.began_ms : 0;
+    if (!coffer__breaker_is_success(call->status)) {
+        return;
+    }
+    coffer__watch_answered(op->ns->client->watch, server, op->now_ms);
+    if (atomic_load_explicit(&server->round_trip_ms, memory_order_relaxed) != took_ms) {
         atomic_store_explicit(&server->round_trip_ms, took_ms, memory_order_relaxed);
     }
     if (call->status == COFFER_NOPERM) {
         coffer__server_forbids(server, call->command->name);
+    } else if (call->status == COFFER_OK && atomic_load_explicit(&server->has_forbidden, memory_order_relaxed)) {
+        coffer__server_allows(server, call->command->name);
     }
 }
 
 static void tell_breaker(const coffer_op *op, coffer_call *call) {
     if (call->pass.breaker != NULL) {
-        learn(call->server, call, op->now_ms > call->pass.began_ms ? op->now_ms - call->pass.began_ms : 0);
+        learn(op, call);
         coffer__breaker_record(&call->pass, call->status, op->now_ms);
     }
 }
@@ -50,10 +67,29 @@ static void doubt_value(coffer_op *op, coffer_call *call) {
     }
 }
 
+/* Whether nothing is known of what was to be written, or it is not there: the server could not be asked, or could not be understood. */
+static bool is_owed(const coffer_op *op, coffer_status status) {
+    switch (status) {
+    case COFFER_TLS:
+    case COFFER_CERTIFICATE:
+    case COFFER_CREDENTIALS:
+    case COFFER_PROTO:
+    case COFFER_LIMIT:
+        return true;
+    case COFFER_READONLY: /* no primary could be found any more; on its own, a replica that nobody can write to */
+        return coffer__topology_is_learnt(op->ns->client->topology);
+    default:
+        return coffer_status_is_outage(status);
+    }
+}
+
 void coffer__outage_record(coffer_op *op, coffer_call *call) {
     tell_breaker(op, call);
+    if (call->server != NULL && coffer_status_is_outage(call->status)) {
+        coffer__watch_unanswered(op->ns->client->watch, call->server, call->status, op->now_ms);
+    }
     bool writes = call->command->writes && call->command != &coffer__command_add;
-    if (writes && op->returning == NULL && call->status < 0 && coffer_status_is_outage(call->status)) {
+    if (writes && op->returning == NULL && is_owed(op, call->status)) {
         remember_keys(op, call);
     }
     doubt_value(op, call);
@@ -89,7 +125,7 @@ static size_t count_keys(const coffer__owed_key *key) {
 /* The keys are gone; or the server is not back, and they are kept; or it does not let us, and they are lost. */
 static void settle(coffer_op *op, const coffer_call *call, coffer__owed_key *keys, size_t count) {
     coffer__owed *owed = op->ns->client->owed;
-    if (call->status < 0 && coffer_status_is_outage(call->status)) {
+    if (is_owed(op, call->status)) {
         coffer__op_count(op, COFFER__COUNT_outage_lost, coffer__owed_give_back(owed, keys));
         return;
     }
@@ -223,6 +259,7 @@ static void miss_items(coffer_op *op) {
         coffer_status *status = &op->item_statuses[i];
         if (*status == COFFER_AGAIN || (*status < 0 && coffer_status_is_outage(*status))) {
             *status = COFFER_MISS;
+            op->item_values[i].source = COFFER_SOURCE_OUTAGE;
             count_miss(op);
         }
     }
@@ -240,6 +277,7 @@ coffer_status coffer__outage_outcome(coffer_op *op, coffer_status status) {
         return status;
     }
     if (row->reads) {
+        op->value.source = COFFER_SOURCE_OUTAGE;
         count_miss(op);
     }
     if (op->kind->operation == COFFER_OPERATION_GET_MANY) {

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/lock.h"
+#include "base/log.h"
 
 #include <stdio.h>
 
@@ -93,18 +94,95 @@ coffer__server *coffer__watch_server(coffer__watch *watch, const coffer_endpoint
     return server;
 }
 
+/* ---- outages ---- */
+
+void coffer__server_name(const coffer__server *server, char out[COFFER__SERVER_NAME_CAP]) {
+    const coffer_endpoint *at = server->endpoint;
+    if (at->path.len > 0) {
+        snprintf(out, COFFER__SERVER_NAME_CAP, "%.*s", (int)at->path.len, at->path.data);
+    } else {
+        snprintf(out, COFFER__SERVER_NAME_CAP, "%.*s:%u", (int)at->host.len, at->host.data, (unsigned)at->port);
+    }
+}
+
+/* Locked. Whether it has to be told. */
+static bool begin_outage(const coffer__watch *watch, coffer__server *server, uint64_t now_ms) {
+    if (!atomic_exchange_explicit(&server->is_away, true, memory_order_relaxed)) {
+        server->away_since_ms = now_ms;
+    }
+    if (atomic_load_explicit(&server->is_told, memory_order_relaxed) ||
+        now_ms < atomic_load_explicit(&server->quiet_until_ms, memory_order_relaxed)) {
+        return false;
+    }
+    atomic_store_explicit(&server->is_told, true, memory_order_relaxed);
+    atomic_store_explicit(&server->quiet_until_ms, now_ms + watch->rules.window_ms, memory_order_relaxed);
+    return true;
+}
+
+void coffer__watch_unanswered(coffer__watch *watch, coffer__server *server, coffer_status why, uint64_t now_ms) {
+    atomic_fetch_add_explicit(&server->unanswered_count, 1, memory_order_relaxed);
+    bool is_told = atomic_load_explicit(&server->is_told, memory_order_relaxed);
+    bool is_quiet = now_ms < atomic_load_explicit(&server->quiet_until_ms, memory_order_relaxed);
+    if (atomic_load_explicit(&server->is_away, memory_order_relaxed) && (is_told || is_quiet)) {
+        return;
+    }
+    coffer__lock_take(watch->lock);
+    bool tells = begin_outage(watch, server, now_ms);
+    coffer__lock_drop(watch->lock);
+    if (tells) {
+        char name[COFFER__SERVER_NAME_CAP];
+        coffer__server_name(server, name);
+        coffer__log(COFFER_LOG_OUTAGE_BEGAN, why, "%s", name);
+    }
+}
+
+void coffer__watch_is_back(coffer__watch *watch, coffer__server *server, uint64_t now_ms) {
+    coffer__lock_take(watch->lock);
+    bool was_told = atomic_exchange_explicit(&server->is_told, false, memory_order_relaxed);
+    uint64_t unanswered = atomic_exchange_explicit(&server->unanswered_count, 0, memory_order_relaxed);
+    uint64_t away_ms = now_ms > server->away_since_ms ? now_ms - server->away_since_ms : 0;
+    atomic_store_explicit(&server->is_away, false, memory_order_relaxed);
+    coffer__lock_drop(watch->lock);
+    if (was_told) {
+        char name[COFFER__SERVER_NAME_CAP];
+        coffer__server_name(server, name);
+        coffer__log(COFFER_LOG_OUTAGE_ENDED, COFFER_OK, "%s, after %llu ms and %llu calls without an answer", name, (unsigned long long)away_ms,
+                    (unsigned long long)unanswered);
+    }
+}
+
+/* ---- what they forbid ---- */
+
+static bool is_forbidden(const coffer__server *server, size_t index, const char *command_name) {
+    const char *there = atomic_load_explicit(&server->forbidden[index], memory_order_acquire);
+    return there != NULL && strcmp(there, command_name) == 0;
+}
+
+/* Two threads at once may note a name twice, which does no harm. */
 void coffer__server_forbids(coffer__server *server, const char *command_name) {
+    atomic_store_explicit(&server->has_forbidden, true, memory_order_relaxed);
     for (size_t i = 0; i < COFFER__FORBIDDEN_MOST; i++) {
-        const char *there = atomic_load_explicit(&server->forbidden[i], memory_order_acquire);
-        if (there == NULL &&
-            atomic_compare_exchange_strong_explicit(&server->forbidden[i], &there, command_name, memory_order_acq_rel, memory_order_acquire)) {
+        if (is_forbidden(server, i, command_name)) {
             return;
         }
-        if (strcmp(there, command_name) == 0) {
+    }
+    for (size_t i = 0; i < COFFER__FORBIDDEN_MOST; i++) {
+        const char *nothing = NULL;
+        if (atomic_compare_exchange_strong_explicit(&server->forbidden[i], &nothing, command_name, memory_order_acq_rel, memory_order_acquire)) {
             return;
         }
     }
 }
+
+void coffer__server_allows(coffer__server *server, const char *command_name) {
+    for (size_t i = 0; i < COFFER__FORBIDDEN_MOST; i++) {
+        if (is_forbidden(server, i, command_name)) {
+            atomic_store_explicit(&server->forbidden[i], NULL, memory_order_release);
+        }
+    }
+}
+
+/* ---- what they say of themselves ---- */
 
 static void keep_printable(char *text) {
     for (; *text != '\0'; text++) {

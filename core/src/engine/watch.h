@@ -1,4 +1,8 @@
-/* What a client knows of each server it has asked: its breaker, how fast it answered, what it said of itself and what it forbids. */
+/* What a client knows of each server it has asked: its breaker, how fast it answered, what it said of itself, what it forbids, and since when it has
+ * been away.
+ *
+ * An outage of a server begins with the first call that ends without an answer and is not sent again, and ends with the next answer. Both are told to the
+ * log, but at most one beginning within the breaker's window: what begins again so soon is told when the window is over, if it still lasts. */
 #ifndef COFFER_ENGINE_WATCH_H
 #define COFFER_ENGINE_WATCH_H
 
@@ -15,7 +19,13 @@ typedef struct coffer__server {
     const coffer_endpoint *endpoint; /* by its address: stable for the client's life */
     coffer__breaker *breaker;
     _Atomic uint64_t round_trip_ms; /* of the last call that was answered; UINT64_MAX: none yet */
-    _Atomic(const char *) forbidden[COFFER__FORBIDDEN_MOST]; /* names of commands that were refused with NOPERM; static */
+    _Atomic(const char *) forbidden[COFFER__FORBIDDEN_MOST]; /* names of commands that were refused with NOPERM; static; NULL anywhere */
+    _Atomic bool has_forbidden; /* something, at some time */
+    _Atomic bool is_away; /* an outage has begun */
+    _Atomic bool is_told; /* and the log knows */
+    _Atomic uint64_t quiet_until_ms; /* the next beginning is not told before */
+    _Atomic uint64_t unanswered_count; /* in this outage: calls that failed or were not sent */
+    uint64_t away_since_ms; /* under the watch's lock */
     char version[COFFER__VERSION_CAP]; /* "redis 7.0.15"; "" unknown; under the watch's lock */
 } coffer__server;
 
@@ -33,7 +43,21 @@ coffer__server *coffer__watch_first(const coffer__watch *watch);
 /* Sums over all servers: how many breakers are not closed, how often they opened, what they refused. */
 void coffer__watch_totals(const coffer__watch *watch, uint64_t *open_count, uint64_t *opened_count, uint64_t *refused_count);
 
+/* A call for this server has ended without an answer (an outage); and one has had its answer. The caller holds no lock: the log may be told. */
+void coffer__watch_unanswered(coffer__watch *watch, coffer__server *server, coffer_status why, uint64_t now_ms);
+void coffer__watch_is_back(coffer__watch *watch, coffer__server *server, uint64_t now_ms);
+static inline void coffer__watch_answered(coffer__watch *watch, coffer__server *server, uint64_t now_ms) {
+    if (atomic_load_explicit(&server->is_away, memory_order_relaxed)) {
+        coffer__watch_is_back(watch, server, now_ms);
+    }
+}
+
+/* "cache.internal:6379", or the path of a unix socket. */
+enum { COFFER__SERVER_NAME_CAP = 288 };
+void coffer__server_name(const coffer__server *server, char out[COFFER__SERVER_NAME_CAP]);
+
 void coffer__server_forbids(coffer__server *server, const char *command_name); /* static text */
+void coffer__server_allows(coffer__server *server, const char *command_name); /* any more, or again */
 void coffer__watch_learn_version(coffer__watch *watch, const coffer_endpoint *endpoint, coffer_slice name, coffer_slice version);
 void coffer__watch_version(coffer__watch *watch, const coffer__server *server, char out[COFFER__VERSION_CAP]);
 

@@ -91,7 +91,7 @@ static bool is_load_needed(coffer_op *op) {
     memset(&state->seen, 0, sizeof state->seen);
     if (call->status != COFFER_OK && coffer_status_is_outage(call->status)) {
         state->away = true;
-        coffer__op_count(op, COFFER__COUNT_errors, 1);
+        coffer__op_count(op, COFFER__COUNT_outage_misses, 1);
         return true;
     }
     if (!coffer__reply_is_stored(op, call)) {

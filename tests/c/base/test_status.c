@@ -43,8 +43,12 @@ static void test_unknown_numbers_are_named_so(void **state) {
 
 static void test_an_outage_is_a_server_away_not_a_fault_of_the_caller(void **state) {
     (void)state;
-    static const coffer_status outages[] = {COFFER_TIMEOUT, COFFER_CONNECT, COFFER_DNS, COFFER_POOL_TIMEOUT, COFFER_LOADING, COFFER_PROTO};
-    static const coffer_status others[] = {COFFER_OK, COFFER_MISS, COFFER_ARG, COFFER_AUTH, COFFER_WRONGTYPE, COFFER_BAD_CRC, COFFER_NO_MEMORY};
+    static const coffer_status outages[] = {COFFER_TIMEOUT,    COFFER_CONNECT,     COFFER_DNS,          COFFER_POOL_TIMEOUT, COFFER_LOADING,
+                                            COFFER_MASTERDOWN, COFFER_CLUSTERDOWN, COFFER_BREAKER_OPEN, COFFER_CLOSED,       COFFER_MAYBE_APPLIED};
+    static const coffer_status others[] = {COFFER_OK,       COFFER_MISS,        COFFER_ARG,         COFFER_AUTH,        COFFER_WRONGTYPE,
+                                           COFFER_BAD_CRC,  COFFER_NO_MEMORY,   COFFER_NOPERM,      COFFER_PROTO,       COFFER_LIMIT,
+                                           COFFER_TLS,      COFFER_CERTIFICATE, COFFER_CREDENTIALS, COFFER_AUTH_FAILED, COFFER_INTERRUPTED,
+                                           COFFER_READONLY, COFFER_SERVER};
     for (size_t i = 0; i < sizeof outages / sizeof outages[0]; i++) {
         assert_true(coffer_status_is_outage(outages[i]));
     }

@@ -21,7 +21,7 @@ static inline void open_world(world *w) {
     const coffer_endpoint endpoint = {.port = 6379};
     coffer_error error;
     memset(w, 0, sizeof *w);
-    assert_int_equal(coffer_options_set_url(options, COFFER_SLICE("redis://scripted?raw=true&timeout=1s"), &error), COFFER_OK);
+    assert_int_equal(coffer_options_set_url(options, COFFER_SLICE("redis://scripted?raw=true&timeout=1s&on_outage=error"), &error), COFFER_OK);
     assert_int_equal(coffer_client_new(&w->client, options, (coffer_clock){0, 0}, &error), COFFER_OK);
     assert_int_equal(coffer_namespace_new(&w->ns, w->client, NULL, &error), COFFER_OK);
     assert_int_equal(coffer_conn_new(&w->conn, w->client, &endpoint, 0), COFFER_OK);

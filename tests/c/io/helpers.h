@@ -22,12 +22,12 @@ static inline void pause_ms(long ms) {
     nanosleep(&pause, NULL);
 }
 
-/* A cache on 127.0.0.1:port; `more` are parameters: "&timeout=200ms". */
+/* A cache on 127.0.0.1:port, whose outages are errors, so that each can be told; `more` are parameters: "&timeout=200ms". */
 static inline coffer_cache *open_at(uint16_t port, const char *more) {
     char url[500];
     coffer_error error = {.text = ""};
     coffer_cache *cache = NULL;
-    snprintf(url, sizeof url, "redis://127.0.0.1:%u/0?prefix=test%s", (unsigned)port, more);
+    snprintf(url, sizeof url, "redis://127.0.0.1:%u/0?prefix=test&on_outage=error%s", (unsigned)port, more);
     if (coffer_open_url(&cache, url, &error) != COFFER_OK) {
         fail_msg("%s", error.text);
     }

@@ -200,7 +200,7 @@ static void test_a_full_unix_queue_ends_by_the_deadline(void **state) {
         (void)!connect(fillers[i], (struct sockaddr *)&at, sizeof at);
     }
     coffer_cache *cache;
-    snprintf(url, sizeof url, "unix://%s?timeout=200ms", path);
+    snprintf(url, sizeof url, "unix://%s?timeout=200ms&on_outage=error", path);
     assert_int_equal(coffer_open_url(&cache, url, NULL), COFFER_OK);
     assert_get_ends(cache, COFFER_TIMEOUT, 200, 200);
     coffer_close(cache);

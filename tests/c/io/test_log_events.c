@@ -109,7 +109,8 @@ static void test_a_server_that_is_not_there_is_told(void **state) {
     const heard *failed = the_only(COFFER_LOG_CONNECT_FAILED, COFFER_CONNECT);
     assert_non_null(strstr(failed->text, "127.0.0.1:"));
     assert_non_null(strstr(failed->text, "refused"));
-    assert_int_equal(record_count, 1);
+    assert_non_null(strstr(the_only(COFFER_LOG_OUTAGE_BEGAN, COFFER_CONNECT)->text, "127.0.0.1:"));
+    assert_int_equal(record_count, 2);
 }
 
 static bool refuse_greeting(int fd, const char *command, void *data) {

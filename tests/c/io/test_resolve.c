@@ -45,7 +45,7 @@ static int resolver(const char *host, const char *port, const struct addrinfo *h
 static coffer_cache *open_host(const char *host, uint16_t port) {
     char url[128];
     coffer_cache *cache = NULL;
-    snprintf(url, sizeof url, "redis://%s:%u/0?timeout=200ms&breaker=no", host, (unsigned)port);
+    snprintf(url, sizeof url, "redis://%s:%u/0?timeout=200ms&breaker=no&on_outage=error", host, (unsigned)port);
     assert_int_equal(coffer_open_url(&cache, url, NULL), COFFER_OK);
     return cache;
 }

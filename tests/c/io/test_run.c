@@ -150,7 +150,7 @@ static void test_each_allocation_may_fail_with_a_server(void **state) {
     if (!redis_server_start(&server)) {
         skip();
     }
-    snprintf(url, sizeof url, "redis://127.0.0.1:%u/0", (unsigned)server.port);
+    snprintf(url, sizeof url, "redis://127.0.0.1:%u/0?on_outage=error", (unsigned)server.port);
     fail_each_allocation_of(url, only_that_one);
     fail_each_allocation_of(url, that_one_and_all_after);
     redis_server_stop(&server);

@@ -42,7 +42,7 @@ static inline coffer_options *options_for(const char *host, uint16_t port, const
     char url[300];
     coffer_error error = {.text = ""};
     coffer_options *options = coffer_options_new();
-    snprintf(url, sizeof url, "rediss://%s:%u/0?prefix=test&timeout=5s%s", host, (unsigned)port, more);
+    snprintf(url, sizeof url, "rediss://%s:%u/0?prefix=test&timeout=5s&on_outage=error%s", host, (unsigned)port, more);
     if (coffer_options_set_url(options, coffer_slice_text(url), &error) != COFFER_OK) {
         fail_msg("%s", error.text);
     }

@@ -74,7 +74,7 @@ def real_backend() -> Backend:
 
 
 def _options(settings: Settings) -> dict[str, Any]:
-    options: dict[str, Any] = {"ttl": settings.ttl}
+    options: dict[str, Any] = {"ttl": settings.ttl, "on_outage": "error"}  # figures of a cache that was not there are none
     for name in ("prefix", "namespace", "memory"):
         value = getattr(settings, name)
         if value is not None:
@@ -87,7 +87,7 @@ def _options(settings: Settings) -> dict[str, Any]:
 def _figures(cache: Any) -> StoreFigures:
     stats = cache.stats()
     store = stats.store
-    written = (stats.stored_bytes, stats.oversized_fills, stats.errors)
+    written = (stats.stored_bytes, stats.oversized_fills, stats.errors + stats.outage_misses)
     if not store.memory_bytes:
         return StoreFigures(*written)
     return StoreFigures(*written, store.memory_bytes, store.used_bytes, store.entries, store.evictions)

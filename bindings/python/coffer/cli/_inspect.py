@@ -231,6 +231,6 @@ def _opened(url: str, **options: Any) -> Any:
     import coffer
 
     try:
-        return coffer.Cache(url, **options)
+        return coffer.Cache(url, **options, on_outage="error")
     except (coffer.Error, ValueError, TypeError) as error:
         raise UsageError(printable(str(error))) from error
