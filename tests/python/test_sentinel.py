@@ -174,7 +174,7 @@ def open_scripted(*sentinels: Sentinel, **options: Any) -> coffer.Cache:
 
 def test_a_server_that_is_no_primary_is_asked_once_each_time_the_sentinels_name_it() -> None:
     with Server("slave") as replica, Sentinel(replica) as sentinel:
-        with open_scripted(sentinel, timeout=1.5, breaker=False, pool_max=8) as cache:
+        with open_scripted(sentinel, timeout=1.5, breaker=False, pool_max=8, on_outage="error") as cache:
             errors = together(8, lambda i: cache.set(f"key{i}", i))
         assert all(isinstance(error, coffer.TimeoutError) and "no master" in str(error) for error in errors), errors
         assert 2 <= sentinel.rounds <= 8
