@@ -169,6 +169,13 @@ class ScriptedServer:
         return read(int(header[1:]) + 2)[:-2]
 
 
+def make_certificates(folder: Path) -> Path:
+    """Those of tests/certificates.sh, in that folder."""
+    script = Path(__file__).resolve().parent.parent / "certificates.sh"
+    subprocess.run(["sh", str(script), str(folder)], check=True, capture_output=True)
+    return folder
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])

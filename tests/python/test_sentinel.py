@@ -6,94 +6,25 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 import coffer
-from support import Command, RedisServer, Resp, ScriptedServer, free_port, has_redis, redis_server, together, wait_until
+from sentinels import ASKED, SECRET, Group, ask_server, is_primary, plain_group
+from support import Command, ScriptedServer, has_redis, together, wait_until
 
-SECRET = "servers-password"
-ASKED = "sentinels-password"
 DEADLINE = 2.0
-
-
-class Group:
-    """Two servers and three sentinels that watch them as "main"."""
-
-    def __init__(self, folder: Path, servers: list[RedisServer]) -> None:
-        self.servers = servers
-        self.ports = [free_port() for _ in range(3)]
-        self.processes: list[subprocess.Popen[bytes]] = []
-        for port in self.ports:
-            home = folder / str(port)
-            home.mkdir()
-            config = home / "sentinel.conf"
-            config.write_text(
-                f"bind 127.0.0.1\nport {port}\ndir {home}\nrequirepass {ASKED}\nsentinel sentinel-pass {ASKED}\n"
-                f"sentinel monitor main 127.0.0.1 {servers[0].port} 2\nsentinel auth-pass main {SECRET}\n"
-                "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n"
-            )
-            self.processes.append(subprocess.Popen(["redis-server", str(config), "--sentinel"], stdout=subprocess.DEVNULL))
-        wait_until(self.is_complete)
-
-    def is_complete(self) -> bool:
-        try:
-            return all(self._sees_all(port) for port in self.ports)
-        except (OSError, RuntimeError):
-            return False
-
-    def ask(self, port: int, *words: str) -> object:
-        with contextlib.closing(Resp(("127.0.0.1", port))) as client:
-            client.call("AUTH", ASKED)
-            return client.call("SENTINEL", *words)
-
-    def _sees_all(self, port: int) -> bool:
-        fields = self.ask(port, "MASTER", "main")
-        assert isinstance(fields, list)
-        seen = dict(zip(fields[::2], fields[1::2], strict=True))
-        return (seen[b"num-slaves"], seen[b"num-other-sentinels"]) == (b"1", b"2")
-
-    def url(self, master: str = "main", password: str = SECRET) -> str:
-        hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
-        return f"redis+sentinel://:{password}@{hosts}/{master}/3"
-
-    def stop(self) -> None:
-        for process in self.processes:
-            process.terminate()
-        for process in self.processes:
-            process.wait(10)
-
-
-def ask_server(server: RedisServer, *words: str) -> object:
-    with contextlib.closing(server.client()) as client:
-        client.call("AUTH", SECRET)
-        return client.call(*words)
-
-
-def is_primary(server: RedisServer) -> bool:
-    role = ask_server(server, "ROLE")
-    assert isinstance(role, list)
-    return role[0] == b"master"
 
 
 @pytest.fixture(scope="module")
 def group() -> Iterator[Group]:
     if not has_redis():
         pytest.skip("redis-server is not installed")
-    login = ["--requirepass", SECRET, "--masterauth", SECRET, "--repl-diskless-sync-delay", "0"]
-    with contextlib.ExitStack() as stack:
-        first = stack.enter_context(redis_server(*login))
-        second = stack.enter_context(redis_server(*login, "--replicaof", f"127.0.0.1 {first.port}"))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="coffer-")))
-        made = Group(folder, [first, second])
-        stack.callback(made.stop)
+    with plain_group() as made:
         yield made
 
 
@@ -180,6 +111,18 @@ def test_a_server_that_is_no_primary_is_asked_once_each_time_the_sentinels_name_
         assert 2 <= sentinel.rounds <= 8
         assert replica.greetings <= 2 * sentinel.rounds  # those who wait share a connection; a second may be on its way already
         assert replica.commands == []
+
+
+def test_nobody_is_asked_for_credentials_for_a_sentinel() -> None:
+    asked: list[int] = []
+
+    def credentials() -> tuple[str, str]:
+        asked.append(1)
+        return "user", "password"
+
+    with Server("master") as server, Sentinel(server) as sentinel, open_scripted(sentinel, credentials=credentials) as cache:
+        wait_until(lambda: cache.get("key") is None and bool(sentinel.listeners) and sentinel.rounds > 1)
+        assert len(asked) == server.greetings
 
 
 def test_an_announced_server_is_used_at_once() -> None:

@@ -22,18 +22,14 @@ from typing import Any
 import pytest
 
 import coffer
-from support import RedisServer, free_port, has_redis, redis_server
-
-CERTIFICATES = Path(__file__).resolve().parent.parent / "certificates.sh"
+from support import RedisServer, free_port, has_redis, make_certificates, redis_server
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
-    made = tmp_path_factory.mktemp("certificates")
-    subprocess.run(["sh", str(CERTIFICATES), str(made)], check=True, capture_output=True)
-    return made
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @contextlib.contextmanager

@@ -52,7 +52,7 @@ uint64_t transcript_count(coffer_namespace *ns, const char *name) {
 }
 
 coffer_conn *transcript_connect(coffer_client *client, const coffer_endpoint *at, bool listens, uint64_t now_ms) {
-    coffer_endpoint somewhere = {.port = 6379};
+    static const coffer_endpoint somewhere = {.port = 6379};
     coffer_conn *conn = NULL;
     assert_int_equal(coffer_conn_new(&conn, client, at != NULL ? at : &somewhere, now_ms), COFFER_OK);
     if (listens) {
