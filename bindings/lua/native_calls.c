@@ -211,6 +211,32 @@ static int out_of_memory(lua_State *lua, coffer__lua_op *op) {
     return coffer__lua_fail(lua, COFFER_NO_MEMORY, NULL);
 }
 
+/* nil, message, code, and {key = code} of those of the array at `index` that failed. Settles. */
+static int fail_many(lua_State *lua, coffer__lua_op *op, int index) {
+    coffer__lua_fail(lua, coffer_op_status(op->op), coffer_op_message(op->op));
+    lua_newtable(lua);
+    for (size_t i = 0; i < coffer_op_count(op->op); i++) {
+        coffer_status status = coffer_op_item(op->op, i, NULL);
+        if (status < 0) {
+            lua_rawgeti(lua, index, (int)i + 1);
+            lua_pushstring(lua, coffer_status_name(status));
+            lua_rawset(lua, -3);
+        }
+    }
+    coffer__lua_op_settle(op);
+    return 4;
+}
+
+/* 0 where the op has ended well, else how many values say why not. */
+static int finish_many(lua_State *lua, coffer__lua_op *op, coffer_status made, int index) {
+    if (made < 0) {
+        coffer__lua_op_settle(op);
+        return coffer__lua_fail(lua, made, NULL);
+    }
+    coffer__lua_op_run(lua, op);
+    return coffer_op_status(op->op) < 0 ? fail_many(lua, op, index) : 0;
+}
+
 static coffer__lua_fault put_item(lua_State *lua, coffer__lua_op *op, size_t index) {
     coffer_value value;
     coffer_status status = coffer_op_item(op->op, index, &value);
@@ -239,8 +265,9 @@ int coffer__lua_get_many(lua_State *lua) {
         return out_of_memory(lua, op);
     }
     coffer_status made = coffer_op_get_many(&op->op, coffer__lua_op_namespace(op), keys, count, &options);
-    if (!finish(lua, op, made)) {
-        return 3;
+    int told = finish_many(lua, op, made, 2);
+    if (told > 0) {
+        return told;
     }
     coffer__lua_fault fault = {COFFER_OK, NULL};
     lua_newtable(lua);
@@ -264,8 +291,9 @@ int coffer__lua_delete_many(lua_State *lua) {
         return out_of_memory(lua, op);
     }
     coffer_status made = coffer_op_delete_many(&op->op, coffer__lua_op_namespace(op), keys, count, &options);
-    if (!finish(lua, op, made)) {
-        return 3;
+    int told = finish_many(lua, op, made, 2);
+    if (told > 0) {
+        return told;
     }
     coffer__lua_push_count(lua, (uint64_t)coffer_op_integer(op->op));
     coffer__lua_op_settle(op);
@@ -314,8 +342,9 @@ int coffer__lua_set_many(lua_State *lua) {
         return coffer__lua_fail_fault(lua, fault);
     }
     coffer_status made = coffer_op_set_many(&op->op, coffer__lua_op_namespace(op), items, count, &options);
-    if (!finish(lua, op, made)) {
-        return 3;
+    int told = finish_many(lua, op, made, 2);
+    if (told > 0) {
+        return told;
     }
     coffer__lua_op_settle(op);
     lua_pushboolean(lua, 1);

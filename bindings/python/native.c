@@ -35,6 +35,15 @@ PyObject *coffer__py_raise(coffer_status status, const char *message) {
     return words == NULL ? NULL : raise_made("error_of", Py_BuildValue("iN", (int)status, words));
 }
 
+PyObject *coffer__py_raise_many(coffer_status status, const char *message, PyObject *failed) {
+    PyObject *words = failed == NULL ? NULL : PyUnicode_DecodeUTF8(message, (Py_ssize_t)strlen(message), "backslashreplace");
+    if (words == NULL) {
+        Py_XDECREF(failed);
+        return NULL;
+    }
+    return raise_made("error_of_many", Py_BuildValue("iNN", (int)status, words, failed));
+}
+
 PyObject *coffer__py_raise_type(const char *what, PyObject *object) {
     PyObject *name = PyType_GetName(Py_TYPE(object));
     PyObject *words = name == NULL ? NULL : PyUnicode_FromFormat("%s, not %U", what, name);

@@ -44,6 +44,7 @@ typedef struct coffer__py_op {
 PyObject *coffer__py_raise(coffer_status status, const char *message);
 
 /* Raise coffer.ValueTypeError: "<what>, not <type of object>". Always NULL. */
+PyObject *coffer__py_raise_many(coffer_status status, const char *message, PyObject *failed); /* with {key: status}, which it takes */
 PyObject *coffer__py_raise_type(const char *what, PyObject *object);
 
 /* A key: str (as UTF-8) or bytes; lent by the object. */

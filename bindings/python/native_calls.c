@@ -181,6 +181,27 @@ static coffer_slice *slices_of(PyObject *keys, size_t *count) {
     return slices;
 }
 
+/* The key of item `index`: a list's own, or of a list of pairs. Borrowed. */
+static PyObject *key_at(PyObject *list, size_t index) {
+    PyObject *item = PyList_GetItem(list, (Py_ssize_t)index);
+    return item != NULL && PyTuple_Check(item) ? PyTuple_GetItem(item, 0) : item;
+}
+
+/* Raises what the whole came to, with {key: status} of those that failed. */
+static PyObject *raise_of_many(const coffer__py_op *op, PyObject *list) {
+    PyObject *failed = PyDict_New();
+    for (size_t i = 0; failed != NULL && i < coffer_op_count(op->op); i++) {
+        coffer_status status = coffer_op_item(op->op, i, NULL);
+        PyObject *name = status < 0 ? PyUnicode_FromString(coffer_status_name(status)) : NULL;
+        PyObject *key = name == NULL ? NULL : key_at(list, i);
+        if (status < 0 && (key == NULL || PyDict_SetItem(failed, key, name) != 0)) {
+            Py_CLEAR(failed);
+        }
+        Py_XDECREF(name);
+    }
+    return coffer__py_raise_many(coffer_op_status(op->op), coffer_op_message(op->op), failed);
+}
+
 static bool put_item(const coffer__py_op *op, size_t index, PyObject *found, PyObject *key, PyObject *decode) {
     coffer_value value;
     coffer_status status = coffer_op_item(op->op, index, &value);
@@ -199,7 +220,7 @@ static bool put_item(const coffer__py_op *op, size_t index, PyObject *found, PyO
 static PyObject *found_items(const coffer__py_op *op, PyObject *keys, PyObject *decode) {
     size_t count = coffer_op_count(op->op);
     if (coffer_op_status(op->op) < 0) {
-        return raise_of(op);
+        return raise_of_many(op, keys);
     }
     PyObject *found = PyDict_New();
     for (size_t i = 0; found != NULL && i < count; i++) {
@@ -247,7 +268,7 @@ PyObject *coffer__py_delete_many(PyObject *self, PyObject *args) {
         coffer_read_options options = {sizeof options, timeout_ms, false};
         coffer_status made = coffer_op_delete_many(&op->op, coffer__py_op_namespace(op), slices, count, &options);
         if (finish(op, made, false)) {
-            deleted = coffer_op_status(op->op) < 0 ? raise_of(op) : PyLong_FromLongLong(coffer_op_integer(op->op));
+            deleted = coffer_op_status(op->op) < 0 ? raise_of_many(op, keys) : PyLong_FromLongLong(coffer_op_integer(op->op));
         }
     }
     PyMem_Free(slices);
@@ -309,7 +330,7 @@ PyObject *coffer__py_set_many(PyObject *self, PyObject *args) {
         coffer_write_options options = {sizeof options, timeout_ms, ttl_ms, COFFER_FORMAT_BYTES, false};
         coffer_status made = coffer_op_set_many(&op->op, coffer__py_op_namespace(op), all.items, all.count, &options);
         if (finish(op, made, false)) {
-            answer = coffer_op_status(op->op) < 0 ? raise_of(op) : Py_NewRef(Py_None);
+            answer = coffer_op_status(op->op) < 0 ? raise_of_many(op, pairs) : Py_NewRef(Py_None);
         }
     }
     coffer__py_op_free(op);

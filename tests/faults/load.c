@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 enum { WATCH_US = 10000, LAST_PATIENCE_US = 5000000 };
@@ -272,6 +273,7 @@ int main(int argc, char **argv) {
     static pthread_t threads[THREADS_MAX];
     coffer_cache *cache;
     coffer_error error;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!read_settings(&wanted, argc, argv)) {
         return 2;

@@ -186,13 +186,20 @@ class Group:
         wait_until(self._is_well, PATIENCE_S)
 
     def _is_well(self) -> bool:
-        primary, replica = self.pair()
-        named = {self.said(port).get("port") for port in self.ports}
-        return named == {str(primary.port)} and is_fit_replica(replica) and all(self._sees_all(port) for port in self.ports)
+        with contextlib.suppress(OSError, RuntimeError):  # who is demoted hangs up
+            primary, replica = self.pair()
+            named = {self.said(port).get("port") for port in self.ports}
+            return named == {str(primary.port)} and is_fit_replica(replica) and all(self._sees_all(port) for port in self.ports)
+        return False
 
     def order_failover(self) -> None:
-        with contextlib.closing(Resp(("127.0.0.1", self.ports[0]))) as client:
-            client.call("SENTINEL", "FAILOVER", "main")
+        """A replica that has come back is "no suitable" one until the sentinel has asked it again."""
+        wait_until(self._is_ordered, PATIENCE_S)
+
+    def _is_ordered(self) -> bool:
+        with contextlib.suppress(RuntimeError), contextlib.closing(Resp(("127.0.0.1", self.ports[0]))) as client:
+            return client.call("SENTINEL", "FAILOVER", "main") == b"OK"
+        return False
 
     def first_named_us(self, server: Server) -> int:
         """Waits until one of the sentinels names this server: the moment."""
@@ -241,13 +248,18 @@ class Witness:
                     self.writes.append(float(at))
 
     def _watch_refusals(self) -> None:
-        before = field(self.server, "errorstats", "errorstat_READONLY")
-        while not self._ends.is_set() and field(self.server, "errorstats", "errorstat_READONLY") == before:
+        before = self._refusals()
+        while not self._ends.is_set() and self._refusals() in ("", before):
             a_little()
         self.refused_at = time.time()
 
+    def _refusals(self) -> str:
+        with contextlib.suppress(OSError, RuntimeError):
+            return field(self.server, "errorstats", "errorstat_READONLY")
+        return ""
+
     def end(self) -> int:
-        """How many there were."""
+        """How many there were; `writes` are all of them, refused or not."""
         self._ends.set()
         self._monitor.hang_up()
         for one in self._threads:

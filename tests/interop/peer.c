@@ -215,7 +215,7 @@ static void do_set_many(const request *asked) {
         coffer_slice value = value_of(asked->words[2 * i + 2], &one);
         items[i] = (coffer_item){bytes(asked, 2 * i + 1), value, one.format};
     }
-    answer_status(coffer_set_many(cache, items, count, NULL, NULL));
+    answer_status(coffer_set_many(cache, items, count, NULL, NULL, NULL));
 }
 
 static void do_delete(const request *asked) {
@@ -226,7 +226,7 @@ static void do_delete_many(const request *asked) {
     coffer_slice keys[WORDS];
     size_t count = keys_of(asked, keys);
     size_t deleted = 0;
-    coffer_status status = coffer_delete_many(cache, keys, count, &deleted, NULL);
+    coffer_status status = coffer_delete_many(cache, keys, count, &deleted, NULL, NULL);
     answer_number(status, (int64_t)deleted);
 }
 

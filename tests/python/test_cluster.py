@@ -189,6 +189,26 @@ def test_a_node_that_is_stopped_fails_its_own_keys_by_their_deadline(cluster: Cl
         wait_until(lambda: cache.get_many(keys) == {key: key for key in keys})
 
 
+def test_the_keys_of_other_nodes_are_written_while_one_is_stopped(cluster: Cluster) -> None:
+    pairs = {f"key:{number}": number for number in range(2000)}
+    for client in cluster.clients[:2]:
+        client.call("CONFIG", "SET", "cluster-require-full-coverage", "no")
+    with coffer.Cache(cluster.url, prefix="many", timeout="600ms", on_outage="error") as cache:
+        lost = {key for key in pairs if cluster.owner(keyslot(cluster, f"many:_:{key}")) == 2}
+        cluster.nodes[2].process.send_signal(19)
+        try:
+            for work in (lambda: cache.set_many(pairs), lambda: cache.get_many(list(pairs)), lambda: cache.delete_many(list(pairs)[:700])):
+                with pytest.raises(coffer.Error) as caught:
+                    work()
+                assert set(caught.value.failed) == lost & set(list(pairs)[: 700 if "delete" in str(caught.value) else None])
+                assert set(caught.value.failed.values()) <= {"MAYBE_APPLIED", "TIMEOUT", "BREAKER_OPEN"}
+        finally:
+            cluster.nodes[2].process.send_signal(18)
+        wait_until(cluster.is_well)
+        well = [key for key in pairs if key not in lost]
+        assert cache.get_many(well) == {key: pairs[key] for key in well if key not in list(pairs)[:700]}
+
+
 def keyslot(cluster: Cluster, key: str) -> int:
     slot = cluster.clients[0].call("CLUSTER", "KEYSLOT", key)
     assert isinstance(slot, int)

@@ -428,7 +428,7 @@ Cache.reset_counter = on_key(core.coffer_op_reset_counter, run)
 
 -- ---- many keys, in as few round trips as can be ----
 
---- The values that were found, by key.
+--- The values that were found, by key; or nil, message, code and {key = code} of those that failed.
 function Cache:get_many(keys, opts)
     local handle = handle_of(self)
     local list, count = check_keys(keys)
@@ -440,7 +440,7 @@ function Cache:get_many(keys, opts)
     return core.get_many(handle, list, count, opts and opts.stale, limit)
 end
 
---- Stores all pairs of a table. Where it fails, others of them may have been stored. True.
+--- Stores all pairs of a table. True; where it fails, the fourth value is {key = code} again.
 function Cache:set_many(pairs_by_key, opts)
     local handle = handle_of(self)
     if type(pairs_by_key) ~= "table" then
@@ -464,7 +464,7 @@ function Cache:set_many(pairs_by_key, opts)
     return core.set_many(handle, keys, values, count, lifetime, limit)
 end
 
---- Deletes all keys. How many were there.
+--- Deletes all keys. How many were there; where it fails, the fourth value is {key = code} again.
 function Cache:delete_many(keys, opts)
     local handle = handle_of(self)
     local list, count = check_keys(keys)

@@ -271,17 +271,18 @@ class Cache:
     # ---- many keys, in as few round trips as can be ----
 
     def get_many(self, keys: Iterable[K], *, stale: bool = False, timeout: Duration | None = None) -> dict[K, Any]:
-        """The values that were found, by key."""
+        """The values that were found, by key. Where a server is away it raises, whatever the others answered (`Error.failed` names
+        the keys); with `on_outage="miss"` the keys of that server are missing alone."""
         return core.get_many(self._handle, _keys(keys), decode_json, stale, timeout_ms(timeout))
 
     def set_many(
         self, mapping: Mapping[Key, Any] | Mapping[str, Any], ttl: Duration | None = None, *, timeout: Duration | None = None
     ) -> None:
-        """Stores all pairs. Where it raises, others of them may have been stored."""
+        """Stores all pairs. Where it raises, `Error.failed` names the keys that were not stored, or may not have been."""
         core.set_many(self._handle, list(mapping.items()), encode_json, ttl_ms(ttl), timeout_ms(timeout))
 
     def delete_many(self, keys: Iterable[Key], *, timeout: Duration | None = None) -> int:
-        """Deletes all keys. How many were there."""
+        """Deletes all keys. How many were there. Where it raises, `Error.failed` names the keys that may still be there."""
         return core.delete_many(self._handle, _keys(keys), timeout_ms(timeout))
 
     # ---- loading ----

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 from coffer import _coffer_core as core
 
 
 class Error(Exception):
-    """Everything that coffer raises. `status` is the name in coffer's status table, such as "TIMEOUT"."""
+    """Everything that coffer raises. `status` is the name in coffer's status table, such as "TIMEOUT".
+
+    Where get_many, set_many or delete_many raised it, `failed` says which keys failed and how, by the same names: the others were
+    stored or deleted. Else it is empty."""
 
     status: str = ""
+    failed: Mapping[Any, str] = MappingProxyType({})
 
     def __init__(self, message: str = "", status: str = "") -> None:
         super().__init__(message)
@@ -127,6 +134,13 @@ def error_of(status: int, message: str) -> Error:
     """The exception for a status of the C core, ready to be raised."""
     kind = globals().get(core.coffer_status_exception(status)) or InternalError
     error: Error = kind(message, core.coffer_status_name(status))
+    return error
+
+
+def error_of_many(status: int, message: str, failed: dict[Any, str]) -> Error:
+    """The same for an operation on many keys."""
+    error = error_of(status, message)
+    error.failed = failed
     return error
 
 

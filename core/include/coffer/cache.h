@@ -78,13 +78,19 @@ COFFER_API coffer_status coffer_increment(coffer_cache *cache, coffer_slice key,
 COFFER_API coffer_status coffer_counter(coffer_cache *cache, coffer_slice key, int64_t *count, coffer_error *error);
 COFFER_API coffer_status coffer_reset_counter(coffer_cache *cache, coffer_slice key, coffer_error *error);
 
-/* values[i] belongs to keys[i]; statuses[i] is OK, STALE, MISS or that entry's error. Clear all values with coffer_values_clear, which frees what they share. */
+/* values[i] belongs to keys[i]; statuses[i] is OK, STALE, MISS or that entry's error, which is also the whole's: the other values have come all the same.
+ * Clear all values with coffer_values_clear, which frees what they share. */
 COFFER_API coffer_status coffer_get_many(coffer_cache *cache, const coffer_slice *keys, size_t count, const coffer_read_options *options,
                                          coffer_value *values, coffer_status *statuses, coffer_error *error);
 COFFER_API void coffer_values_clear(coffer_value *values, size_t count);
+
+/* Many writes. OK when all are done; else the first failure, which `error` is about, and statuses[i] (an array of `count`, or NULL) says what became of
+ * items[i] or keys[i]: OK, its own error, NOT_SENT where it was not tried any more. In a cluster each node's keys are written whatever became of the others';
+ * one server is given 512 at a time and no more once it is away. */
 COFFER_API coffer_status coffer_set_many(coffer_cache *cache, const coffer_item *items, size_t count, const coffer_write_options *options,
-                                         coffer_error *error);
-COFFER_API coffer_status coffer_delete_many(coffer_cache *cache, const coffer_slice *keys, size_t count, size_t *deleted_count, coffer_error *error);
+                                         coffer_status *statuses, coffer_error *error);
+COFFER_API coffer_status coffer_delete_many(coffer_cache *cache, const coffer_slice *keys, size_t count, size_t *deleted_count,
+                                            coffer_status *statuses, coffer_error *error);
 
 /* Cache-aside in one call: the value, or what the loader gives, stored for the next. However many threads ask for a key at once, one loader runs.
  *

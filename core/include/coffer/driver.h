@@ -129,7 +129,7 @@ COFFER_API coffer_status coffer_op_get_many(coffer_op **op, coffer_namespace *ns
 COFFER_API coffer_status coffer_op_set_many(coffer_op **op, coffer_namespace *ns, const coffer_item *items, size_t count, const coffer_write_options *options);
     /* OK when all were stored, else the first error; coffer_op_item says which; `items` itself is lent too */
 COFFER_API coffer_status coffer_op_delete_many(coffer_op **op, coffer_namespace *ns, const coffer_slice *keys, size_t count, const coffer_read_options *options);
-    /* OK, integer: how many were there */
+    /* OK, integer: how many were there; else the first error; coffer_op_item says which are gone (OK) */
 COFFER_API coffer_status coffer_op_get_or_load(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options);
     /* WANT_LOAD where the loader has to run; then OK or STALE with a value, MISS (source NEGATIVE) for an absence, or LOAD_FAILED */
 COFFER_API coffer_status coffer_op_ping(coffer_op **op, coffer_namespace *ns, const coffer_read_options *options);
@@ -185,7 +185,7 @@ COFFER_API void coffer_op_abort(coffer_op *op, coffer_status why);
 COFFER_API coffer_status coffer_op_status(const coffer_op *op); /* once DONE */
 COFFER_API const coffer_value *coffer_op_value(const coffer_op *op); /* lent until the op is freed; never NULL */
 COFFER_API int64_t coffer_op_integer(const coffer_op *op);
-COFFER_API size_t coffer_op_count(const coffer_op *op); /* of get_many, set_many */
+COFFER_API size_t coffer_op_count(const coffer_op *op); /* of get_many, set_many, delete_many */
 COFFER_API coffer_status coffer_op_item(const coffer_op *op, size_t index,
                                         coffer_value *value); /* that item's own status, the op's for one that was not reached; value may be NULL */
 COFFER_API const char *coffer_op_message(const coffer_op *op); /* a sentence for a person; "" where all is well; lives on the op */

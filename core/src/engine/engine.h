@@ -44,6 +44,7 @@ struct coffer_op {
     bool told; /* the driver has been told of the park */
     bool started, done, late; /* late: its deadline has passed */
     uint64_t now_ms, timeout_ms, deadline_ms, wake_at_ms;
+    uint64_t own_deadline_ms; /* while it is returning, when it has less time; outage.c */
     coffer_status status;
     coffer_slice key; /* the caller's, inside `keys` */
     coffer_slice wire_key; /* the server's, inside `keys` */
@@ -98,6 +99,7 @@ void coffer__op_load_then(coffer_op *op, const char *step_name, coffer__step the
 void coffer__op_finish(coffer_op *op, coffer_status status);
 /* The end, because this call failed: the message says what, where and what to do. */
 void coffer__op_finish_call(coffer_op *op, const coffer_call *call);
+void coffer__op_say_call(coffer_op *op, const coffer_call *call); /* the message alone */
 /* A sentence for the op's message; the status is the caller's to set. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))

@@ -324,13 +324,17 @@ static void say_where(const coffer_op *op, const coffer_call *call, char *out, s
     }
 }
 
-void coffer__op_finish_call(coffer_op *op, const coffer_call *call) {
+void coffer__op_say_call(coffer_op *op, const coffer_call *call) {
     char where[200];
     say_where(op, call, where, sizeof where);
     const char *meaning = coffer_status_text(call->status);
     bool more = call->detail != NULL && call->detail[0] != '\0' && strcmp(call->detail, meaning) != 0;
     coffer__op_say(op, "%s (%s on %s) failed: %s%s%s%s", name_of(op), call->command->name, where, meaning, more ? ": " : "", more ? call->detail : "",
                    advice_for(call));
+}
+
+void coffer__op_finish_call(coffer_op *op, const coffer_call *call) {
+    coffer__op_say_call(op, call);
     coffer__op_finish(op, call->status);
 }
 

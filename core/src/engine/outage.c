@@ -105,7 +105,7 @@ void coffer__outage_drop(coffer_op *op, coffer_call *call) {
 
 /* ---- the server is back ----------------------------------------------------------------------------------------- */
 
-enum { KEYS_AT_ONCE = 16384, ROUTED_AT_ONCE = 256 };
+enum { KEYS_AT_ONCE = 16384, ROUTED_AT_ONCE = 256, ROUTED_SHARE = 4 }; /* of the op's time, which is for its own keys */
 
 void coffer__outage_give_up(coffer_op *op) {
     if (op->returning != NULL) {
@@ -139,6 +139,8 @@ static void settle(coffer_op *op, const coffer_call *call, coffer__owed_key *key
 static void deleted(coffer_op *op) {
     coffer__owed_key *keys = op->returning;
     op->returning = NULL;
+    op->deadline_ms = op->own_deadline_ms;
+    op->late = op->now_ms >= op->deadline_ms;
     if (op->call_count == 1) {
         settle(op, &op->calls[0], keys, count_keys(keys));
     }
@@ -175,6 +177,8 @@ static void delete_owed(coffer_op *op) {
     if (op->returning == NULL) {
         op->kind->start(op);
     } else if (call_unlink(op, count, routed)) {
+        op->own_deadline_ms = op->deadline_ms;
+        op->deadline_ms -= routed ? (op->deadline_ms - op->now_ms) / ROUTED_SHARE * (ROUTED_SHARE - 1) : 0;
         coffer__op_then(op, "delete_owed", deleted);
     }
 }
@@ -283,6 +287,6 @@ coffer_status coffer__outage_outcome(coffer_op *op, coffer_status status) {
     if (op->kind->operation == COFFER_OPERATION_GET_MANY) {
         miss_items(op);
     }
-    op->integer = 0;
+    op->integer = op->kind->operation == COFFER_OPERATION_DELETE_MANY ? op->integer : 0; /* those that are known of */
     return row->status;
 }

@@ -142,19 +142,25 @@ coffer_status coffer_get_many(coffer_cache *cache, const coffer_slice *keys, siz
     return status;
 }
 
-coffer_status coffer_set_many(coffer_cache *cache, const coffer_item *items, size_t count, const coffer_write_options *options, coffer_error *error) {
+coffer_status coffer_set_many(coffer_cache *cache, const coffer_item *items, size_t count, const coffer_write_options *options,
+                              coffer_status *statuses, coffer_error *error) {
     coffer_op *op = NULL;
     coffer_status made = coffer_op_set_many(&op, coffer__cache_enter(cache), items, count, options);
-    return finish(cache, made, op, error);
+    coffer_status status = coffer__cache_finish(cache, made, op, error);
+    take_items(op, status, NULL, statuses, count);
+    coffer__run_drop(op);
+    return status;
 }
 
-coffer_status coffer_delete_many(coffer_cache *cache, const coffer_slice *keys, size_t count, size_t *deleted_count, coffer_error *error) {
-    int64_t deleted = 0;
+coffer_status coffer_delete_many(coffer_cache *cache, const coffer_slice *keys, size_t count, size_t *deleted_count, coffer_status *statuses,
+                                 coffer_error *error) {
     coffer_op *op = NULL;
     coffer_status made = coffer_op_delete_many(&op, coffer__cache_enter(cache), keys, count, NULL);
-    coffer_status status = finish_integer(cache, made, op, &deleted, error);
+    coffer_status status = coffer__cache_finish(cache, made, op, error);
     if (deleted_count != NULL) {
-        *deleted_count = (size_t)deleted;
+        *deleted_count = status == COFFER_OK ? (size_t)coffer_op_integer(op) : 0;
     }
+    take_items(op, status, NULL, statuses, count);
+    coffer__run_drop(op);
     return status;
 }

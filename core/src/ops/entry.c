@@ -249,18 +249,36 @@ void coffer__key_changes(coffer_op *op) {
     coffer__flight_overtake(op->ns->client, op->wire_key);
 }
 
-bool coffer__reply_is(coffer_op *op, const coffer_call *call, coffer__reply_type type) {
+coffer_status coffer__reply_status(const coffer_call *call, coffer__reply_type type) {
+    bool odd = call->status == COFFER_OK && call->reply.nodes[0].type != type;
+    return odd ? COFFER_SERVER : call->status;
+}
+
+coffer_status coffer__reply_count_status(const coffer_call *call, size_t most) {
+    coffer_status status = coffer__reply_status(call, COFFER__REPLY_INTEGER);
+    bool counts = status == COFFER_OK && call->reply.nodes[0].integer >= 0 && (uint64_t)call->reply.nodes[0].integer <= most;
+    return status == COFFER_OK && !counts ? COFFER_SERVER : status;
+}
+
+void coffer__reply_say(coffer_op *op, const coffer_call *call) {
     if (call->status != COFFER_OK) {
-        coffer__op_finish_call(op, call);
-        return false;
-    }
-    if (call->reply.nodes[0].type != type) {
-        coffer__op_say(op, "%s: the server answered %s with a reply of an unexpected type. Is it a Redis or Valkey server?",
+        coffer__op_say_call(op, call);
+    } else {
+        coffer__op_say(op, "%s: the server answered %s with a reply of an unexpected type or size. Is it a Redis or Valkey server?",
                        coffer_operation_name(op->kind->operation), call->command->name);
-        coffer__op_finish(op, COFFER_SERVER);
-        return false;
     }
-    return true;
+}
+
+static bool is_fine(coffer_op *op, const coffer_call *call, coffer_status status) {
+    if (status != COFFER_OK) {
+        coffer__reply_say(op, call);
+        coffer__op_finish(op, status);
+    }
+    return status == COFFER_OK;
+}
+
+bool coffer__reply_is(coffer_op *op, const coffer_call *call, coffer__reply_type type) {
+    return is_fine(op, call, coffer__reply_status(call, type));
 }
 
 bool coffer__reply_is_stored(coffer_op *op, const coffer_call *call) {
@@ -269,14 +287,5 @@ bool coffer__reply_is_stored(coffer_op *op, const coffer_call *call) {
 }
 
 bool coffer__reply_counts(coffer_op *op, const coffer_call *call, size_t most) {
-    if (!coffer__reply_is(op, call, COFFER__REPLY_INTEGER)) {
-        return false;
-    }
-    int64_t count = call->reply.nodes[0].integer;
-    if (count < 0 || (uint64_t)count > most) {
-        coffer__op_say(op, "%s: the server answered %s with a count that cannot be", coffer_operation_name(op->kind->operation), call->command->name);
-        coffer__op_finish(op, COFFER_SERVER);
-        return false;
-    }
-    return true;
+    return is_fine(op, call, coffer__reply_count_status(call, most));
 }

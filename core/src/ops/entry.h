@@ -56,6 +56,12 @@ coffer_call *coffer__call_store_if(coffer_op *op, const coffer__buf *buf, const 
 /* A write to the op's key begins or has ended: loads of it that are under way may not store. */
 void coffer__key_changes(coffer_op *op);
 
+/* The call's status; SERVER where it was answered with another type than this, or another number than one up to `most`. And why that is not OK, in the op's
+ * message. */
+coffer_status coffer__reply_status(const coffer_call *call, coffer__reply_type type);
+coffer_status coffer__reply_count_status(const coffer_call *call, size_t most);
+void coffer__reply_say(coffer_op *op, const coffer_call *call);
+
 /* Whether the reply is of this type; else the op is finished with a sentence about an unexpected reply. */
 bool coffer__reply_is(coffer_op *op, const coffer_call *call, coffer__reply_type type);
 

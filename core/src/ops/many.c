@@ -1,7 +1,8 @@
-/* get_many, delete_many, set_many: one op, many keys, everything pipelined.
+/* get_many, delete_many, set_many: one op, many keys, everything pipelined. Each key meets its own end; the first that is none well is the whole's.
  *
  * Reads and deletes name up to 512 keys a command (reliability: a reply stays within its budget), or one where keys live on several servers: each
- * command then goes its own way, all of them at once. Writes are a command each, 512 at a time, so that what is composed at once stays bounded. */
+ * command then goes its own way, all of them at once, so that a server that is away holds up nobody else's keys. Writes are a command each, 512 at a time,
+ * so that what is composed at once stays bounded; for several servers that would be waiting for the slowest each time: there it is 32 MiB. */
 #include "entry.h"
 
 #include "base/alloc.h"
@@ -9,7 +10,7 @@
 #include "engine/outage.h"
 #include "policy/key.h"
 
-enum { KEYS_A_COMMAND = 512, WRITES_AT_ONCE = 512 };
+enum { KEYS_A_COMMAND = 512, WRITES_AT_ONCE = 512, ROUTED_BYTES_AT_ONCE = 32 << 20 };
 
 typedef struct many_state {
     coffer_read_options read;
@@ -21,7 +22,9 @@ typedef struct many_state {
     coffer__buf *scratches; /* get_many: one a key that needs it */
     coffer__buf composed;
     coffer__stored *stored; /* of the writes at hand */
+    size_t stored_cap;
     size_t count, written; /* written: how many writes were tried */
+    coffer_status failed; /* the first failure, which the op's message is about */
 } many_state;
 
 static many_state *state_of(coffer_op *op) {
@@ -165,6 +168,14 @@ static bool call_on_all_keys(coffer_op *op, const coffer__command *command, size
     return true;
 }
 
+static void note_failure(coffer_op *op, const coffer_call *call, coffer_status status) {
+    many_state *state = state_of(op);
+    if (state->failed == COFFER_OK) {
+        state->failed = status;
+        coffer__reply_say(op, call);
+    }
+}
+
 /* ---- get_many ---- */
 
 /* False: the op is finished. */
@@ -221,23 +232,25 @@ static void got_many(coffer_op *op) {
     coffer__op_finish(op, COFFER_OK);
 }
 
-/* A reply for each key. What could not be asked for fails its own item, and the whole; the others have their values all the same. */
+/* A reply for each key. What could not be asked for fails its own item, and the whole; the others have their values all the same. A key that holds
+ * something else than a string is not there, as MGET says. */
 static void got_each(coffer_op *op) {
-    const coffer_call *failed = NULL;
     for (size_t i = 0; i < op->call_count; i++) {
-        const coffer_call *call = &op->calls[i];
-        if (call->status < 0 && coffer_status_is_outage(call->status)) {
-            op->item_statuses[i] = call->status;
-            failed = failed == NULL ? call : failed;
-        } else if (!coffer__reply_is_stored(op, call) || !read_item(op, i, &call->reply, 0)) {
+        coffer_call *call = &op->calls[i];
+        if (call->status == COFFER_WRONGTYPE) {
+            op->item_statuses[i] = COFFER_MISS;
+            coffer__op_count(op, COFFER__COUNT_misses, 1);
+            continue;
+        }
+        bool nil = call->status == COFFER_OK && call->reply.nodes[0].type == COFFER__REPLY_NIL;
+        op->item_statuses[i] = nil ? COFFER_OK : coffer__reply_status(call, COFFER__REPLY_BULK);
+        if (op->item_statuses[i] != COFFER_OK) {
+            note_failure(op, call, op->item_statuses[i]);
+        } else if (!read_item(op, i, &call->reply, 0)) {
             return;
         }
     }
-    if (failed == NULL) {
-        coffer__op_finish(op, COFFER_OK);
-    } else {
-        coffer__op_finish_call(op, failed);
-    }
+    coffer__op_finish(op, state_of(op)->failed);
 }
 
 static void call_for_values(coffer_op *op) {
@@ -284,21 +297,29 @@ coffer_status coffer_op_get_many(coffer_op **op, coffer_namespace *ns, const cof
 /* ---- delete_many ---- */
 
 static void deleted_many(coffer_op *op) {
+    size_t index = 0;
     int64_t gone = 0;
     overtake_all(op);
     for (size_t c = 0; c < op->call_count; c++) {
-        if (!coffer__reply_counts(op, &op->calls[c], op->calls[c].argument_count - 1)) {
-            return;
+        const coffer_call *call = &op->calls[c];
+        size_t key_count = call->argument_count - 1;
+        coffer_status status = coffer__reply_count_status(call, key_count);
+        for (size_t end = index + key_count; index < end; index++) {
+            op->item_statuses[index] = status;
         }
-        gone += op->calls[c].reply.nodes[0].integer;
+        if (status != COFFER_OK) {
+            note_failure(op, call, status);
+        } else {
+            gone += call->reply.nodes[0].integer;
+            coffer__op_count(op, COFFER__COUNT_deletes, key_count);
+        }
     }
-    coffer__op_count(op, COFFER__COUNT_deletes, state_of(op)->count);
     op->integer = gone;
-    coffer__op_finish(op, COFFER_OK);
+    coffer__op_finish(op, state_of(op)->failed);
 }
 
 static void begin_delete_many(coffer_op *op) {
-    if (!prepare_keys(op)) {
+    if (!prepare_keys(op) || !make_items(op, false)) {
         return;
     }
     overtake_all(op);
@@ -325,9 +346,26 @@ static coffer_write_options options_of(const many_state *state, size_t index) {
     return options;
 }
 
-static size_t at_once(const many_state *state) {
+static size_t at_once(const coffer_op *op, const many_state *state) {
     size_t left = state->count - state->written;
-    return left < WRITES_AT_ONCE ? left : WRITES_AT_ONCE;
+    size_t count = left < WRITES_AT_ONCE ? left : WRITES_AT_ONCE, bytes = 0;
+    if (!coffer__client_is_routed(op->ns->client)) {
+        return count;
+    }
+    for (size_t i = 0; i < left && bytes <= ROUTED_BYTES_AT_ONCE; i++) {
+        bytes += state->items[state->written + i].value.len;
+        count = i >= count ? i + 1 : count;
+    }
+    return count;
+}
+
+static bool reserve_stored(many_state *state, size_t count) {
+    coffer__stored *larger = count <= state->stored_cap ? state->stored : (coffer__stored *)coffer__resize(state->stored, count * sizeof *larger);
+    if (larger != NULL) {
+        state->stored = larger;
+        state->stored_cap = count > state->stored_cap ? count : state->stored_cap;
+    }
+    return larger != NULL;
 }
 
 static bool compose_some(coffer_op *op, size_t count) {
@@ -347,8 +385,11 @@ static bool compose_some(coffer_op *op, size_t count) {
 
 static void write_some(coffer_op *op) {
     many_state *state = state_of(op);
-    size_t count = at_once(state);
-    if (!compose_some(op, count) || !coffer__op_begin_calls(op, count)) {
+    size_t count = at_once(op, state);
+    if (!reserve_stored(state, count)) {
+        no_memory(op);
+    }
+    if (op->done || !compose_some(op, count) || !coffer__op_begin_calls(op, count)) {
         overtake_all(op);
         return;
     }
@@ -364,45 +405,45 @@ static void write_some(coffer_op *op) {
     coffer__op_then(op, "set", written_some);
 }
 
-/* The first failure is the op's own; each item keeps its own. What was not tried any more was not sent. */
-static void finish_writes(coffer_op *op, const coffer_call *failed) {
+/* What was not tried any more was not sent. */
+static void finish_writes(coffer_op *op, bool away) {
     many_state *state = state_of(op);
     overtake_all(op);
     for (size_t i = state->written; i < state->count; i++) {
         op->item_statuses[i] = COFFER_NOT_SENT;
     }
-    if (failed != NULL && coffer_status_is_outage(failed->status)) {
+    if (away) {
         coffer__outage_remember(op, state->wire_keys + state->written, state->count - state->written);
     }
-    if (failed == NULL || coffer__reply_is(op, failed, COFFER__REPLY_LINE)) {
-        coffer__op_finish(op, COFFER_OK);
-    }
+    coffer__op_finish(op, state->failed);
 }
 
-static coffer_status written(const coffer_call *call) {
-    bool odd = call->status == COFFER_OK && call->reply.nodes[0].type != COFFER__REPLY_LINE;
-    return odd ? COFFER_SERVER : call->status;
+static void count_write(coffer_op *op, size_t index, const coffer__stored *stored) {
+    coffer__op_count(op, COFFER__COUNT_sets, 1);
+    coffer__op_count(op, COFFER__COUNT_bytes_written, state_of(op)->items[index].value.len);
+    coffer__op_count(op, COFFER__COUNT_stored_bytes, stored->len);
 }
 
+/* Goes on as long as it may be of use: not without time, and not where the only server is away. */
 static void written_some(coffer_op *op) {
     many_state *state = state_of(op);
-    const coffer_call *failed = NULL;
+    bool away = false;
     for (size_t i = 0; i < op->call_count; i++) {
         const coffer_call *call = &op->calls[i];
-        op->item_statuses[state->written + i] = written(call);
-        if (written(call) == COFFER_OK) {
-            coffer__op_count(op, COFFER__COUNT_sets, 1);
-            coffer__op_count(op, COFFER__COUNT_bytes_written, state->items[state->written + i].value.len);
-            coffer__op_count(op, COFFER__COUNT_stored_bytes, state->stored[i].len);
-        } else if (failed == NULL) {
-            failed = call;
+        coffer_status status = coffer__reply_status(call, COFFER__REPLY_LINE);
+        op->item_statuses[state->written + i] = status;
+        if (status == COFFER_OK) {
+            count_write(op, state->written + i, &state->stored[i]);
+        } else {
+            away = away || coffer_status_is_outage(status);
+            note_failure(op, call, status);
         }
     }
     state->written += op->call_count;
-    if (failed == NULL && state->written < state->count) {
+    if (state->written < state->count && !op->late && !(away && !coffer__client_is_routed(op->ns->client))) {
         write_some(op);
     } else {
-        finish_writes(op, failed);
+        finish_writes(op, away);
     }
 }
 
@@ -427,12 +468,7 @@ static void begin_set_many(coffer_op *op) {
         coffer__op_finish(op, COFFER_OK);
         return;
     }
-    state->stored = (coffer__stored *)coffer__alloc(at_once(state) * sizeof *state->stored);
-    if (state->stored == NULL) {
-        no_memory(op);
-    } else {
-        write_some(op);
-    }
+    write_some(op);
 }
 
 coffer_status coffer_op_set_many(coffer_op **op, coffer_namespace *ns, const coffer_item *items, size_t count, const coffer_write_options *options) {

@@ -84,7 +84,7 @@ static void check_many(coffer_cache *cache) {
         items[i] = (coffer_item){.key = keys[i], .value = keys[i]};
     }
     coffer_error error = {.text = ""};
-    assert_int_equal(coffer_set_many(cache, items, MANY - 1, NULL, &error), COFFER_OK);
+    assert_int_equal(coffer_set_many(cache, items, MANY - 1, NULL, NULL, &error), COFFER_OK);
     assert_int_equal(coffer_get_many(cache, keys, MANY, NULL, values, statuses, &error), COFFER_OK);
     for (size_t i = 0; i < MANY - 1; i++) {
         assert_int_equal(statuses[i], COFFER_OK);
@@ -93,7 +93,7 @@ static void check_many(coffer_cache *cache) {
     assert_int_equal(statuses[MANY - 1], COFFER_MISS);
     coffer_values_clear(values, MANY);
     size_t deleted = 0;
-    assert_int_equal(coffer_delete_many(cache, keys, MANY, &deleted, NULL), COFFER_OK);
+    assert_int_equal(coffer_delete_many(cache, keys, MANY, &deleted, NULL, NULL), COFFER_OK);
     assert_int_equal(deleted, MANY - 1);
     assert_int_equal(coffer_get_many(cache, keys, 0, NULL, NULL, NULL, NULL), COFFER_OK);
 }
@@ -111,7 +111,7 @@ static void check_large(coffer_cache *cache) {
         items[i] = (coffer_item){.key = coffer_slice_text(names[i]), .value = coffer_slice_of(bytes, LARGE - i)};
     }
     coffer_error error = {.text = ""};
-    coffer_status status = coffer_set_many(cache, items, COUNT, NULL, &error);
+    coffer_status status = coffer_set_many(cache, items, COUNT, NULL, NULL, &error);
     if (status != COFFER_OK) {
         fail_msg("%s", error.text);
     }

@@ -160,7 +160,7 @@ static void test_a_batch_to_a_dead_server_tries_once(void **state) {
     for (size_t i = 0; i < 100; i++) {
         items[i] = (coffer_item){.key = COFFER_SLICE("k"), .value = COFFER_SLICE("v")};
     }
-    assert_int_equal(coffer_set_many(cache, items, 100, NULL, NULL), COFFER_CONNECT);
+    assert_int_equal(coffer_set_many(cache, items, 100, NULL, NULL, NULL), COFFER_CONNECT);
     assert_int_equal(stats_of(cache).connections_failed, 1);
     close(fd);
     coffer_close(cache);

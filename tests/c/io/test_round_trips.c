@@ -124,8 +124,8 @@ static void refuse_key(coffer_cache *cache, coffer_slice key) {
         coffer_expire(cache, key, 1000, NULL),
         coffer_increment(cache, key, 1, NULL, NULL, NULL),
         coffer_get_many(cache, keys, 2, NULL, many, statuses, NULL),
-        coffer_set_many(cache, items, 2, NULL, NULL),
-        coffer_delete_many(cache, keys, 2, NULL, NULL),
+        coffer_set_many(cache, items, 2, NULL, NULL, NULL),
+        coffer_delete_many(cache, keys, 2, NULL, NULL, NULL),
     };
     for (size_t i = 0; i < sizeof got / sizeof got[0]; i++) {
         assert_int_equal(got[i], COFFER_KEY_INVALID);
@@ -169,9 +169,9 @@ static void check_values(coffer_cache *cache) {
         assert_got(cache, key, values[i]);
         assert_int_equal(coffer_set(cache, key, too_large, NULL, &error), COFFER_TOO_LARGE);
         assert_non_null(strstr(error.text, "max_value"));
-        assert_int_equal(coffer_set_many(cache, &large_item, 1, NULL, NULL), COFFER_TOO_LARGE);
+        assert_int_equal(coffer_set_many(cache, &large_item, 1, NULL, NULL, NULL), COFFER_TOO_LARGE);
         assert_got(cache, key, values[i]); /* the one that is refused changes nothing */
-        assert_int_equal(coffer_set_many(cache, &item, 1, NULL, NULL), COFFER_OK);
+        assert_int_equal(coffer_set_many(cache, &item, 1, NULL, NULL, NULL), COFFER_OK);
         assert_got(cache, key, values[i]);
         assert_int_equal(coffer_delete(cache, key, NULL), COFFER_OK);
         assert_int_equal(coffer_add(cache, key, too_large, NULL, NULL), COFFER_TOO_LARGE);

@@ -36,10 +36,59 @@ static void test_a_server_that_blocks_on_its_own_output_is_read_from(void **stat
     }
     fake_server *server = fake_server_start(wordy, NULL);
     coffer_cache *cache = open_at(fake_server_port(server), "&timeout=100s&compress=never");
-    assert_int_equal(coffer_set_many(cache, items, WRITES, NULL, NULL), COFFER_SERVER);
+    assert_int_equal(coffer_set_many(cache, items, WRITES, NULL, NULL, NULL), COFFER_SERVER);
     assert_int_equal(stats_of(cache).connections_open, 1);
     coffer_close(cache);
     fake_server_stop(server);
+}
+
+enum { MANY = 1500, REFUSED = 7, AWAY = 900 };
+static size_t sets;
+
+/* Refuses one SET; where it is told so, hangs up at another. */
+static bool picky(int fd, const char *command, void *data) {
+    if (fake_greets(fd, command)) {
+        return true;
+    }
+    sets++;
+    return sets == AWAY && *(const bool *)data ? false : fake_says(fd, sets == REFUSED ? "-OOM command not allowed\r\n" : "+OK\r\n");
+}
+
+static coffer_status set_many_at(bool hangs_up, coffer_status statuses[MANY], coffer_error *error) {
+    static coffer_item items[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        items[i] = (coffer_item){.key = COFFER_SLICE("k"), .value = COFFER_SLICE("v")};
+    }
+    sets = 0;
+    fake_server *server = fake_server_start(picky, &hangs_up);
+    coffer_cache *cache = open_at(fake_server_port(server), "&breaker=false&on_outage=error");
+    coffer_status status = coffer_set_many(cache, items, MANY, NULL, statuses, error);
+    coffer_close(cache);
+    fake_server_stop(server);
+    return status;
+}
+
+static void test_each_of_many_writes_meets_its_own_end(void **state) {
+    (void)state;
+    static coffer_status statuses[MANY];
+    coffer_error error;
+    assert_int_equal(set_many_at(false, statuses, &error), COFFER_OOM);
+    assert_non_null(strstr(error.text, "memory"));
+    for (size_t i = 0; i < MANY; i++) {
+        assert_int_equal(statuses[i], i == REFUSED - 1 ? COFFER_OOM : COFFER_OK);
+    }
+}
+
+static void test_a_server_that_went_away_is_given_no_more_writes(void **state) {
+    (void)state;
+    static coffer_status statuses[MANY];
+    coffer_error error;
+    assert_int_equal(set_many_at(true, statuses, &error), COFFER_OOM); /* the first */
+    assert_int_equal(statuses[511], COFFER_OK);
+    assert_int_equal(statuses[AWAY - 1], COFFER_MAYBE_APPLIED);
+    assert_int_equal(statuses[1023], COFFER_MAYBE_APPLIED); /* the second 512 were on their way */
+    assert_int_equal(statuses[1024], COFFER_NOT_SENT);
+    assert_int_equal(statuses[MANY - 1], COFFER_NOT_SENT);
 }
 
 static void test_the_latency_of_what_went_out_is_recorded(void **state) {
@@ -89,8 +138,8 @@ static void *live(void *url) {
     }
     const coffer_slice keys[2] = {COFFER_SLICE("a"), COFFER_SLICE("b")};
     const coffer_item items[2] = {{.key = COFFER_SLICE("a"), .value = COFFER_SLICE("1")}, {.key = COFFER_SLICE("b"), .value = COFFER_SLICE("2")}};
-    coffer_delete_many(cache, keys, 2, NULL, NULL);
-    fine_or_out_of_memory("set_many", coffer_set_many(cache, items, 2, NULL, NULL));
+    coffer_delete_many(cache, keys, 2, NULL, NULL, NULL);
+    fine_or_out_of_memory("set_many", coffer_set_many(cache, items, 2, NULL, NULL, NULL));
     fine_or_out_of_memory("get_many", coffer_get_many(cache, keys, 2, NULL, values, NULL, NULL));
     coffer_values_clear(values, 2);
     fine_or_out_of_memory("set", coffer_set(cache, COFFER_SLICE("c"), COFFER_SLICE("3"), NULL, NULL));
@@ -159,6 +208,8 @@ static void test_each_allocation_may_fail_with_a_server(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_server_that_blocks_on_its_own_output_is_read_from),
+        cmocka_unit_test(test_each_of_many_writes_meets_its_own_end),
+        cmocka_unit_test(test_a_server_that_went_away_is_given_no_more_writes),
         cmocka_unit_test(test_the_latency_of_what_went_out_is_recorded),
         cmocka_unit_test(test_each_allocation_may_fail_in_the_process),
         cmocka_unit_test(test_each_allocation_may_fail_with_a_server),
