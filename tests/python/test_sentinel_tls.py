@@ -1,4 +1,4 @@
-"""Sentinel over TLS, with real servers: the sentinels' certificates are by another authority than the servers', and so is what they want to be told."""
+"""Sentinel over TLS, with real servers: the certificates of the sentinels are by another authority than those of the servers."""
 
 from __future__ import annotations
 
