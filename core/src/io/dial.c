@@ -253,6 +253,9 @@ static coffer_status tls_step(coffer__dial *dial, coffer__link *link, const coff
 static coffer_status shake_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail) {
     char name[COFFER__NAME_CAP];
     coffer_status status = coffer__tls_handshake(&link->stream, coffer__limits_first(limits));
+    if (status != COFFER_AGAIN) {
+        coffer__tls_context_shook(coffer__secure_of(link->client)->tls, status == COFFER_OK);
+    }
     if (status == COFFER_OK) {
         dial->step = NULL;
     } else if (status == COFFER_AGAIN) {

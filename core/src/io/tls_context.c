@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "policy/options_internal.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -31,18 +32,21 @@ struct coffer__tls_context {
     pthread_mutex_t mutex; /* of what follows */
     SSL_CTX *ssl;
     stamp stamps[FILES]; /* of what `ssl` was made from, or could not be made from */
-    bool stale; /* a forked child's: made by the parent */
+    bool stale; /* a forked child's: made by the parent; or in doubt */
+    unsigned failed_count; /* handshakes in a row */
     atomic_bool warned;
 };
 
 /* ---- sentences -------------------------------------------------------------------------------------------------- */
 
-/* The newest reason in OpenSSL's queue, which is empty then. */
+/* The newest reason in OpenSSL's queue, which is empty then. Want of memory may be told by any of them: what came of it is told behind. */
 static const char *reason(bool *out_of_memory) {
-    unsigned long code = ERR_peek_last_error();
-    *out_of_memory = ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
-    const char *text = code == 0 ? NULL : ERR_reason_error_string(code);
-    ERR_clear_error();
+    unsigned long code, newest = ERR_peek_last_error();
+    *out_of_memory = false;
+    while ((code = ERR_get_error()) != 0) {
+        *out_of_memory = *out_of_memory || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
+    }
+    const char *text = newest == 0 ? NULL : ERR_reason_error_string(newest);
     return text == NULL ? "OpenSSL refused it" : text;
 }
 
@@ -242,6 +246,7 @@ coffer_status coffer__tls_context_new(coffer__tls_context **context, const coffe
 void coffer__tls_context_free(coffer__tls_context *context) {
     if (context != NULL) {
         SSL_CTX_free(context->ssl);
+        ERR_clear_error(); /* without memory even that leaves words behind */
         pthread_mutex_destroy(&context->mutex);
         coffer__release(context);
     }
@@ -254,7 +259,15 @@ void coffer__tls_context_after_fork(coffer__tls_context *context) {
     }
 }
 
-/* With the mutex held. A child that may no longer read the files (it gave up its rights) goes on with what its parent read. */
+void coffer__tls_context_shook(coffer__tls_context *context, bool well) {
+    pthread_mutex_lock(&context->mutex);
+    unsigned failed = context->failed_count = well ? 0 : context->failed_count + 1;
+    context->stale = context->stale || (failed > 0 && (failed & (failed - 1)) == 0);
+    pthread_mutex_unlock(&context->mutex);
+}
+
+/* With the mutex held. A child that may no longer read the files (it gave up its rights) goes on with what its parent read; where memory was short the
+ * next one tries again. */
 static bool renew(coffer__tls_context *context, coffer_error *error) {
     stamp now[FILES];
     SSL_CTX *made;
@@ -267,7 +280,7 @@ static bool renew(coffer__tls_context *context, coffer_error *error) {
         SSL_CTX_free(context->ssl); /* connections that use it hold it */
         context->ssl = made;
     }
-    context->stale = false;
+    context->stale = !is_made && error->status == COFFER_NO_MEMORY;
     memcpy(context->stamps, now, sizeof now);
     return is_made;
 }
@@ -285,12 +298,17 @@ static SSL_CTX *take(coffer__tls_context *context) {
     return ssl;
 }
 
+static bool is_address(const char *name) {
+    struct in6_addr any;
+    return inet_pton(AF_INET, name, &any) == 1 || inet_pton(AF_INET6, name, &any) == 1;
+}
+
 /* Only the names in the certificate's SAN count. An address is looked for among its IP addresses and not sent as SNI, which has none. */
 static bool set_name(SSL *ssl, const char *name) {
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    if (X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1) {
-        return true;
+    if (is_address(name)) {
+        return X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1;
     }
     return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
 }

@@ -24,6 +24,11 @@ void coffer__tls_context_after_fork(coffer__tls_context *context);
 /* For one connection to `host`: SSL_set_connect_state is done, the name and how it is checked are set. NULL where memory is short. */
 SSL *coffer__tls_context_connection(coffer__tls_context *context, coffer_slice host);
 
+/* How a handshake on one of its connections ended. Memory that was short for a moment can leave OpenSSL's context without a cipher, or an authority that
+ * it takes for invalid, for as long as it lives: so after the first handshake that fails in a row, the second, the fourth, the eighth ... the next
+ * connection is made with a new one. */
+void coffer__tls_context_shook(coffer__tls_context *context, bool well);
+
 /* True once in the life of a context that verifies nothing: say so. */
 bool coffer__tls_context_must_warn(coffer__tls_context *context);
 
