@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
-enum { TIMEOUT_MS = 150, PATIENCE_MS = 10000, LATE_MS = 250, MOST_CALLS = 250, THREADS = 3, LARGE_BYTES = 6000, SEND_IS_FULL = 4 };
+enum { TIMEOUT_MS = 100, PATIENCE_MS = 10000, LATE_MS = 700, MOST_CALLS = 250, THREADS = 3, LARGE_BYTES = 6000, SEND_IS_FULL = 4 };
 
 static redis_server server;
 static bool is_there;

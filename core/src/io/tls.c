@@ -143,6 +143,11 @@ void coffer__tls_free(coffer__stream *stream) {
 
 /* ---- failures ------------------------------------------------------------------------------------------------------- */
 
+static void say_memory(coffer__tls *tls) {
+    tls->status = COFFER_NO_MEMORY;
+    snprintf(tls->words, sizeof tls->words, "%s", strerror(ENOMEM));
+}
+
 static void say_certificate(coffer__tls *tls, long result) {
     const char *wanted = SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
     tls->status = COFFER_CERTIFICATE;
@@ -254,9 +259,21 @@ const char *coffer__tls_failure(const coffer__tls *tls, coffer_status *status) {
 
 /* ---- handshake ------------------------------------------------------------------------------------------------------ */
 
+static ssize_t check_name(coffer__tls *tls) {
+    int is_right = coffer__tls_context_names(tls->ssl);
+    if (is_right < 0) {
+        say_memory(tls);
+    } else if (is_right == 0) {
+        say_certificate(tls, X509_V_ERR_HOSTNAME_MISMATCH);
+    }
+    ERR_clear_error();
+    return is_right > 0 ? 1 : -EPROTO;
+}
+
 static coffer_status shake(coffer__tls *tls) {
     ERR_clear_error();
     ssize_t done = tls->status == COFFER_OK ? outcome(tls, SSL_do_handshake(tls->ssl)) : failed_before(tls);
+    done = done > 0 ? check_name(tls) : done;
     int failed = flush(tls); /* an alert too */
     tls->open = done > 0 && failed == 0;
     if (tls->status == COFFER_OK && failed != 0) { /* of our last words too: the server has gone before it heard them */

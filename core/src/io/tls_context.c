@@ -313,6 +313,23 @@ static bool set_name(SSL *ssl, const char *name) {
     return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
+int coffer__tls_context_names(SSL *ssl) {
+    X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+    X509 *certificate = SSL_get0_peer_certificate(ssl);
+    const char *host = X509_VERIFY_PARAM_get0_host(param, 0);
+    unsigned flags = X509_VERIFY_PARAM_get_hostflags(param);
+    if (SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE) {
+        return 1;
+    }
+    if (certificate == NULL || host != NULL) {
+        return certificate == NULL ? 0 : X509_check_host(certificate, host, 0, flags, NULL);
+    }
+    char *address = X509_VERIFY_PARAM_get1_ip_asc(param);
+    int is_right = address == NULL ? -1 : X509_check_ip_asc(certificate, address, flags);
+    OPENSSL_free(address);
+    return is_right;
+}
+
 SSL *coffer__tls_context_connection(coffer__tls_context *context, coffer_slice host) {
     char name[HOST_CAP];
     const char *given = context->options->tls_server_name;

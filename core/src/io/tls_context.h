@@ -24,6 +24,10 @@ void coffer__tls_context_after_fork(coffer__tls_context *context);
 /* For one connection to `host`: SSL_set_connect_state is done, the name and how it is checked are set. NULL where memory is short. */
 SSL *coffer__tls_context_connection(coffer__tls_context *context, coffer_slice host);
 
+/* After its handshake: 1 where the server's certificate is for the host (or nothing is to be verified), 0 where it is not, below 0 where memory is short.
+ * OpenSSL 3.0 has looked at that already, but not where it could not copy the name (ssl_verify_cert_chain takes no notice of that). */
+int coffer__tls_context_names(SSL *ssl);
+
 /* How a handshake on one of its connections ended. Memory that was short for a moment can leave OpenSSL's context without a cipher, or an authority that
  * it takes for invalid, for as long as it lives: so after the first handshake that fails in a row, the second, the fourth, the eighth ... the next
  * connection is made with a new one. */

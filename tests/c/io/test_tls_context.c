@@ -1,6 +1,7 @@
 /* TLS with a real server: values of many records, clients' certificates, forks; and files that change while they are used. */
 #include "with_tls.h"
 
+#include "io/tls_context.h"
 #include "support/redis_server.h"
 
 #include <sys/wait.h>
@@ -176,6 +177,30 @@ static void test_no_verification_is_logged_once(void **state) {
     tls_server_stop(server);
 }
 
+/* What OpenSSL keeps may be broken since memory was short: it is made anew, less often the more often that does not help. */
+static void test_after_a_handshake_that_failed_all_is_made_anew(void **state) {
+    static const struct {
+        bool well, is_anew;
+    } steps[] = {{true, false}, {false, true}, {false, true}, {false, false}, {false, true}, {false, false}, {true, false}, {false, true}};
+    coffer__tls_context *context = NULL;
+    coffer_options *options = options_for("localhost", 1, "");
+    (void)state;
+    set_file(options, "tls_ca_file", "ca.pem");
+    assert_int_equal(coffer__tls_context_new(&context, options, NULL), COFFER_OK);
+    SSL *last = coffer__tls_context_connection(context, COFFER_SLICE("localhost"));
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        coffer__tls_context_shook(context, steps[i].well);
+        SSL *next = coffer__tls_context_connection(context, COFFER_SLICE("localhost"));
+        assert_non_null(next);
+        assert_int_equal(SSL_get_SSL_CTX(next) != SSL_get_SSL_CTX(last), steps[i].is_anew);
+        SSL_free(last);
+        last = next;
+    }
+    SSL_free(last);
+    coffer__tls_context_free(context);
+    coffer_options_free(options);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_large_values),
@@ -183,6 +208,7 @@ int main(void) {
         cmocka_unit_test(test_forked_children_leave_the_connections_alone),
         cmocka_unit_test(test_changed_files_are_read_anew),
         cmocka_unit_test(test_no_verification_is_logged_once),
+        cmocka_unit_test(test_after_a_handshake_that_failed_all_is_made_anew),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
 }
