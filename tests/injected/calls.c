@@ -129,7 +129,7 @@ static const way wide = {"unix, with much to say", "unix://%3$s?pool_max=2&compr
 static coffer_status open_way(coffer_cache **cache, coffer_error *error) {
     char url[600], whole[700];
     snprintf(url, sizeof url, went->url, folder, (unsigned)server.port, server.path, (unsigned)server.tls_port);
-    snprintf(whole, sizeof whole, "%s&timeout=%dms&acquire_timeout=%dms&breaker=false&on_outage=error", url, timeout_ms, timeout_ms);
+    snprintf(whole, sizeof whole, "%s&timeout=%dms&acquire_timeout=%dms&breaker=false&on_outage=error&on_outage=error", url, timeout_ms, timeout_ms);
     return coffer_open_url(cache, whole, error);
 }
 

@@ -62,7 +62,7 @@ static coffer_status open_it(coffer_cache **cache, coffer_error *error) {
     char url[600];
     snprintf(url, sizeof url,
              "rediss://127.0.0.1:%u?tls_ca_file=%s/%s.pem&tls_cert_file=%s/client.pem&tls_key_file=%s/client.key&tls_server_name=%s&pool_max=1"
-             "&timeout=%dms&breaker=false&compress=always",
+             "&timeout=%dms&breaker=false&on_outage=error&compress=always",
              (unsigned)server.tls_port, folder, authority, folder, folder, name_in_certificate, PATIENCE_MS);
     return coffer_open_url(cache, url, error);
 }
