@@ -295,3 +295,20 @@ def test_health_tells_what_the_server_forbids() -> None:
         assert health.state == "healthy"
         assert health.endpoints[0].forbidden == ("TIME",)
         assert "TIME" in health.reasons[0]
+
+
+def test_a_right_that_was_given_is_missed_no_more(own: RedisServer) -> None:
+    other = own.client()
+    other.call("ACL", "SETUSER", "default", "-exists", "-get", "-unlink")
+    with open_at(own) as cache:
+        for refused in (cache.get, cache.delete):
+            with pytest.raises(coffer.PermissionDeniedError):
+                refused("k")
+        assert cache.health().endpoints[0].forbidden == ("GET", "UNLINK")
+        other.call("ACL", "SETUSER", "default", "+get")
+        assert cache.get("k") is None
+        assert cache.health().endpoints[0].forbidden == ("UNLINK",)
+        other.call("ACL", "SETUSER", "default", "+unlink")
+        cache.delete("k")
+        assert cache.health().state == "healthy"
+    other.close()

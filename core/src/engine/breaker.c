@@ -222,7 +222,8 @@ static bool admit_when_not_closed(coffer__breaker *breaker, uint64_t now_ms, uin
     bool admitted = state_of(breaker) == COFFER__BREAKER_CLOSED;
     if (!admitted && may_probe(breaker, now_ms)) {
         become(breaker, COFFER__BREAKER_HALF_OPEN);
-        breaker->probe_until_ms = until_ms;
+        uint64_t latest_ms = now_ms + breaker->rules.probe_ms;
+        breaker->probe_until_ms = until_ms < latest_ms ? until_ms : latest_ms;
         admitted = pass->is_probe = true;
     }
     pass->generation = atomic_load_explicit(&breaker->generation, memory_order_relaxed);
@@ -277,12 +278,12 @@ static bool record_locked(coffer__breaker *breaker, const coffer__pass *pass, co
     uint64_t took_ms = now_ms > pass->began_ms ? now_ms - pass->began_ms : 0;
     bool closes = false;
     coffer__lock_take(breaker->lock);
-    if (!is_current(breaker, pass)) {
-        /* of a state that is over */
-    } else if (pass->is_probe) {
+    bool counts = is_current(breaker, pass); /* else it is of a state that is over */
+    bool is_late_answer = state_of(breaker) == COFFER__BREAKER_HALF_OPEN && coffer__breaker_is_success(status);
+    if (pass->is_probe && (counts || is_late_answer)) {
         closes = probe_ended(breaker, status, took_ms, now_ms);
-    } else if (coffer__breaker_is_failure(status)) {
-        call_failed(breaker, status, took_ms, now_ms);
+    } else if (!pass->is_probe && counts && state_of(breaker) == COFFER__BREAKER_CLOSED && coffer__breaker_is_failure(status)) {
+        call_failed(breaker, status, took_ms, now_ms); /* not one that was let in while it opened */
     }
     coffer__lock_drop(breaker->lock);
     return closes;
@@ -323,10 +324,9 @@ void coffer__breaker_give_back(coffer__pass *pass, uint64_t now_ms) {
 
 void coffer__breaker_after_fork(coffer__breaker *breaker) {
     coffer__lock_reset(breaker->lock);
-    if (state_of(breaker) == COFFER__BREAKER_HALF_OPEN) {
-        breaker->open_until_ms = 0;
-        become(breaker, COFFER__BREAKER_OPEN);
-    }
+    bool half_open = state_of(breaker) == COFFER__BREAKER_HALF_OPEN;
+    breaker->open_until_ms = half_open ? 0 : breaker->open_until_ms;
+    become(breaker, half_open ? COFFER__BREAKER_OPEN : state_of(breaker));
 }
 
 void coffer__breaker_read(coffer__breaker *breaker, uint64_t now_ms, coffer__breaker_figures *figures) {

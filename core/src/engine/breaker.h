@@ -27,6 +27,7 @@ typedef struct coffer__breaker_rules {
     uint64_t window_ms;
     uint64_t minimum_calls_count;
     uint64_t consecutive_count;
+    uint64_t probe_ms; /* a probe that was not heard of for so long is replaced */
 } coffer__breaker_rules;
 
 typedef struct coffer__breaker coffer__breaker;
@@ -51,9 +52,10 @@ typedef struct coffer__breaker_figures {
 
 coffer_status coffer__breaker_new(coffer__breaker **breaker, const coffer__breaker_rules *rules); /* OK, NO_MEMORY */
 void coffer__breaker_free(coffer__breaker *breaker); /* takes NULL */
-void coffer__breaker_after_fork(coffer__breaker *breaker); /* in the child: the parent's probe is not ours */
+void coffer__breaker_after_fork(coffer__breaker *breaker); /* in the child: the parent's probe is not ours, nor is what its calls come to */
 
-/* True: the call may go, and `pass` is its. `until_ms` is the call's deadline: a probe that was not heard of by then is replaced. */
+/* True: the call may go, and `pass` is its. `until_ms` is the call's deadline: a probe that was not heard of by then, or for the rules' probe_ms, is
+ * replaced; should it be answered all the same before the next one fails, that counts. */
 bool coffer__breaker_admit(coffer__breaker *breaker, uint64_t now_ms, uint64_t until_ms, coffer__pass *pass);
 
 /* Whether a call would be admitted now. Changes nothing. */

@@ -21,7 +21,8 @@ typedef struct report {
     char reasons[MOST_REASONS][REASON_CAP];
     const char *rows[MOST_REASONS];
     size_t reason_count;
-    size_t away_count, endpoint_count, endpoint_cap;
+    size_t counts[2], away_counts[2]; /* of sentinels; of servers that hold keys and are still wanted */
+    size_t endpoint_count, endpoint_cap;
     coffer_endpoint_health *endpoints; /* behind the report */
     server_texts *texts; /* behind those */
 } report;
@@ -61,10 +62,24 @@ static void write_forbidden(const coffer__server *server, char out[FORBIDDEN_CAP
     }
 }
 
-static void say_breaker(report *made, const char *name, const coffer__breaker_figures *figures, uint64_t consecutive_count) {
+/* A node that left the cluster, or a master that was replaced: others are asked, and it has not been for a while. */
+static bool has_left(const coffer_client *client, const coffer__server *server) {
+    enum { A_WHILE_MS = 60000 };
+    uint64_t wanted_ms = atomic_load_explicit(&server->wanted_ms, memory_order_relaxed), last_ms = wanted_ms;
+    for (const coffer__server *other = coffer__watch_first(client->watch); other != NULL; other = other->next) {
+        uint64_t other_ms = atomic_load_explicit(&other->wanted_ms, memory_order_relaxed);
+        bool holds_keys = !coffer__topology_is_sentinel(client->topology, other->endpoint);
+        last_ms = holds_keys && other_ms > last_ms ? other_ms : last_ms;
+    }
+    return last_ms - wanted_ms > A_WHILE_MS;
+}
+
+static bool is_away(const coffer_client *client, const coffer__breaker_figures *figures) {
+    return figures->state != COFFER__BREAKER_CLOSED || figures->in_row_count >= client->options->breaker_consecutive_count;
+}
+
+static void say_breaker(report *made, const char *name, const coffer__breaker_figures *figures) {
     const char *why = coffer_status_text(figures->last_failure);
-    bool is_away = figures->state != COFFER__BREAKER_CLOSED || figures->in_row_count >= consecutive_count;
-    made->away_count += is_away;
     if (figures->state == COFFER__BREAKER_OPEN) {
         say(made, COFFER_DEGRADED, "%s is away (%s) and is asked again in %llu ms", name, why, (unsigned long long)figures->retry_in_ms);
     } else if (figures->state == COFFER__BREAKER_HALF_OPEN) {
@@ -104,8 +119,18 @@ static void add_server(report *made, const coffer_client *client, const coffer__
         .version = texts->version,
         .forbidden = texts->forbidden,
     };
-    say_breaker(made, texts->name, &figures, client->options->breaker_consecutive_count);
-    say_forbidden(made, texts);
+    if (!has_left(client, server)) {
+        bool holds_keys = !coffer__topology_is_sentinel(client->topology, server->endpoint);
+        made->counts[holds_keys]++;
+        made->away_counts[holds_keys] += is_away(client, &figures);
+        say_breaker(made, texts->name, &figures);
+        say_forbidden(made, texts);
+    }
+}
+
+static bool are_all_away(const report *made) {
+    bool holders = made->counts[true] > 0;
+    return made->counts[holders] > 0 && made->away_counts[holders] == made->counts[holders];
 }
 
 static void add_servers(report *made, const coffer_client *client, uint64_t now_ms) {
@@ -115,7 +140,7 @@ static void add_servers(report *made, const coffer_client *client, uint64_t now_
     }
     if (made->endpoint_count == 0 && client->store == NULL) {
         say(made, COFFER_HEALTHY, "no server has been asked yet");
-    } else if (made->endpoint_count > 0 && made->away_count == made->endpoint_count) {
+    } else if (are_all_away(made)) {
         made->state = COFFER_DOWN;
     }
 }

@@ -13,6 +13,9 @@ static void refuse(coffer_call *call, coffer_status reason) {
 
 bool coffer__outage_admit(coffer_op *op, coffer_call *call, const coffer_endpoint *endpoint) {
     call->server = endpoint == NULL ? NULL : coffer__watch_server(op->ns->client->watch, endpoint);
+    if (call->server != NULL) {
+        coffer__server_wanted(call->server, op->now_ms);
+    }
     if (call->server == NULL || coffer__breaker_admit(call->server->breaker, op->now_ms, op->deadline_ms, &call->pass)) {
         return true;
     }
@@ -38,9 +41,21 @@ static void learn(const coffer_op *op, const coffer_call *call) {
     }
 }
 
+/* A caller that gave it a moment only, and less than the option `timeout`, has learnt nothing of the server. */
+static bool was_hasty(const coffer_op *op, const coffer_call *call) {
+    enum { MOMENT_MS = 20 };
+    bool at_deadline = op->late && (call->status == COFFER_TIMEOUT || call->status == COFFER_MAYBE_APPLIED);
+    return at_deadline && op->timeout_ms < op->ns->client->options->timeout_ms && op->timeout_ms < MOMENT_MS;
+}
+
 static void tell_breaker(const coffer_op *op, coffer_call *call) {
-    if (call->pass.breaker != NULL) {
-        learn(op, call);
+    if (call->pass.breaker == NULL) {
+        return;
+    }
+    learn(op, call);
+    if (was_hasty(op, call)) {
+        coffer__breaker_give_back(&call->pass, op->now_ms);
+    } else {
         coffer__breaker_record(&call->pass, call->status, op->now_ms);
     }
 }

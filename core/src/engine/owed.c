@@ -52,12 +52,21 @@ void coffer__owed_free(coffer__owed *owed) {
     }
 }
 
-void coffer__owed_after_fork(coffer__owed *owed) {
-    coffer__lock_reset(owed->lock);
-}
-
 static size_t cost_of(size_t len) {
     return sizeof(coffer__owed_key) + len;
+}
+
+/* A thread of the parent may have been at it: what is in the buckets counts. */
+void coffer__owed_after_fork(coffer__owed *owed) {
+    size_t count = 0;
+    owed->used_bytes = 0;
+    coffer__lock_reset(owed->lock);
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (const coffer__owed_key *key = owed->buckets[i]; key != NULL; key = key->next, count++) {
+            owed->used_bytes += cost_of(key->len);
+        }
+    }
+    atomic_store_explicit(&owed->count, count, memory_order_relaxed);
 }
 
 static bool is_in(const coffer__owed *owed, coffer_slice key, uint64_t hash) {

@@ -29,6 +29,7 @@ coffer_status coffer__watch_new(coffer__watch **watch, const coffer_options *opt
         .window_ms = options->breaker_window_ms,
         .minimum_calls_count = options->breaker_minimum_calls_count,
         .consecutive_count = options->breaker_consecutive_count,
+        .probe_ms = options->timeout_ms,
     };
     return COFFER_OK;
 }

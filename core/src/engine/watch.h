@@ -24,6 +24,7 @@ typedef struct coffer__server {
     _Atomic bool is_away; /* an outage has begun */
     _Atomic bool is_told; /* and the log knows */
     _Atomic uint64_t quiet_until_ms; /* the next beginning is not told before */
+    _Atomic uint64_t wanted_ms; /* when a call was last for it, sent or not; a second or so ago at most, where it is often */
     _Atomic uint64_t unanswered_count; /* in this outage: calls that failed or were not sent */
     uint64_t away_since_ms; /* under the watch's lock */
     char version[COFFER__VERSION_CAP]; /* "redis 7.0.15"; "" unknown; under the watch's lock */
@@ -42,6 +43,14 @@ coffer__server *coffer__watch_first(const coffer__watch *watch);
 
 /* Sums over all servers: how many breakers are not closed, how often they opened, what they refused. */
 void coffer__watch_totals(const coffer__watch *watch, uint64_t *open_count, uint64_t *opened_count, uint64_t *refused_count);
+
+static inline void coffer__server_wanted(coffer__server *server, uint64_t now_ms) {
+    enum { COARSE_MS = 1000 };
+    uint64_t last_ms = atomic_load_explicit(&server->wanted_ms, memory_order_relaxed);
+    if (now_ms >= last_ms + COARSE_MS || last_ms == 0) {
+        atomic_store_explicit(&server->wanted_ms, now_ms, memory_order_relaxed);
+    }
+}
 
 /* A call for this server has ended without an answer (an outage); and one has had its answer. The caller holds no lock: the log may be told. */
 void coffer__watch_unanswered(coffer__watch *watch, coffer__server *server, coffer_status why, uint64_t now_ms);

@@ -9,7 +9,7 @@
 enum { NO_DEADLINE = 1 << 30 };
 
 static const coffer__breaker_rules rules = {
-    .is_on = true, .failure_rate_percent = 50, .window_ms = 10000, .minimum_calls_count = 5, .consecutive_count = 5};
+    .is_on = true, .failure_rate_percent = 50, .window_ms = 10000, .minimum_calls_count = 5, .consecutive_count = 5, .probe_ms = 5000};
 
 static coffer__breaker *new_breaker(void) {
     coffer__breaker *breaker;
@@ -179,7 +179,7 @@ static void test_a_probe_that_nobody_hears_of_is_replaced(void **state) {
     assert_true(coffer__breaker_admit(breaker, now, now + 500, &lost)); /* at once */
     assert_false(coffer__breaker_admit(breaker, now + 499, now + 900, &next));
     assert_true(coffer__breaker_admit(breaker, now + 500, now + 900, &next));
-    coffer__breaker_record(&lost, COFFER_OK, now + 501); /* no longer the probe */
+    coffer__breaker_record(&lost, COFFER_TIMEOUT, now + 501); /* no longer the probe */
     assert_int_equal(figures_of(breaker, now + 501).state, COFFER__BREAKER_HALF_OPEN);
     coffer__breaker_after_fork(breaker); /* in a child the parent's probe is nobody's */
     assert_true(coffer__breaker_admit(breaker, now + 502, now + 900, &next));
@@ -208,6 +208,53 @@ static void test_results_of_an_earlier_state_do_not_count(void **state) {
 }
 
 /* Half of all calls fail for an hour, 100 in a second. */
+/* One caller with a long deadline does not keep all others out for as long. */
+static void test_a_patient_probe_is_replaced_and_its_answer_counts(void **state) {
+    (void)state;
+    coffer__breaker *breaker = new_breaker();
+    calls(breaker, 5, 1000, COFFER_CONNECT);
+    coffer__pass patient, next;
+    assert_true(coffer__breaker_admit(breaker, 2000, 2000 + 3600000, &patient));
+    assert_false(coffer__breaker_admit(breaker, 6999, 9000, &next));
+    assert_true(coffer__breaker_admit(breaker, 7000, 9000, &next));
+    assert_true(coffer__breaker_record(&patient, COFFER_OK, 7001));
+    assert_int_equal(figures_of(breaker, 7001).state, COFFER__BREAKER_CLOSED);
+    assert_false(coffer__breaker_record(&next, COFFER_TIMEOUT, 9000)); /* of a state that is over */
+    assert_int_equal(figures_of(breaker, 9000).in_row_count, 0);
+    calls(breaker, 5, 9001, COFFER_CONNECT);
+    assert_true(coffer__breaker_admit(breaker, 12000, 12000 + 3600000, &patient));
+    assert_true(coffer__breaker_admit(breaker, 17000, 19000, &next));
+    coffer__breaker_record(&patient, COFFER_TIMEOUT, 17001); /* the second one has not been heard of yet */
+    assert_int_equal(figures_of(breaker, 17001).state, COFFER__BREAKER_HALF_OPEN);
+    coffer__breaker_free(breaker);
+}
+
+static void test_a_call_let_in_while_it_opened_does_not_open_it_twice(void **state) {
+    (void)state;
+    coffer__breaker *breaker = new_breaker();
+    calls(breaker, 5, 1000, COFFER_CONNECT);
+    coffer__pass pass = {.breaker = breaker, .began_ms = 1000, .generation = 1}; /* it read the new number, and then the old state */
+    coffer__breaker_record(&pass, COFFER_TIMEOUT, 1500);
+    assert_int_equal(figures_of(breaker, 1500).opened_count, 1);
+    assert_true(coffer__breaker_would_admit(breaker, 1500));
+    coffer__breaker_free(breaker);
+}
+
+static void test_what_the_parents_calls_come_to_does_not_count_in_a_child(void **state) {
+    (void)state;
+    coffer__breaker *breaker = new_breaker();
+    coffer__pass passes[5];
+    for (size_t i = 0; i < 5; i++) {
+        assert_true(coffer__breaker_admit(breaker, 1000, 2000, &passes[i]));
+    }
+    coffer__breaker_after_fork(breaker);
+    for (size_t i = 0; i < 5; i++) {
+        coffer__breaker_record(&passes[i], COFFER_CLOSED, 1001);
+    }
+    assert_int_equal(figures_of(breaker, 1001).state, COFFER__BREAKER_CLOSED);
+    coffer__breaker_free(breaker);
+}
+
 static void test_a_flapping_server_changes_its_state_a_bounded_number_of_times(void **state) {
     (void)state;
     coffer__breaker *breaker = new_breaker();
@@ -222,7 +269,8 @@ static void test_a_flapping_server_changes_its_state_a_bounded_number_of_times(v
 static void test_turned_off_it_counts_and_never_opens(void **state) {
     (void)state;
     coffer__breaker *breaker;
-    const coffer__breaker_rules off = {false, 50, 10000, 5, 5};
+    const coffer__breaker_rules off = {
+        .is_on = false, .failure_rate_percent = 50, .window_ms = 10000, .minimum_calls_count = 5, .consecutive_count = 5};
     assert_int_equal(coffer__breaker_new(&breaker, &off), COFFER_OK);
     calls(breaker, 100, 1000, COFFER_CONNECT);
     assert_int_equal(figures_of(breaker, 1000).in_row_count, 100);
@@ -301,6 +349,9 @@ int main(void) {
         cmocka_unit_test(test_a_probe_that_took_long_is_not_tried_again_soon),
         cmocka_unit_test(test_a_probe_that_nobody_hears_of_is_replaced),
         cmocka_unit_test(test_results_of_an_earlier_state_do_not_count),
+        cmocka_unit_test(test_a_patient_probe_is_replaced_and_its_answer_counts),
+        cmocka_unit_test(test_a_call_let_in_while_it_opened_does_not_open_it_twice),
+        cmocka_unit_test(test_what_the_parents_calls_come_to_does_not_count_in_a_child),
         cmocka_unit_test(test_a_flapping_server_changes_its_state_a_bounded_number_of_times),
         cmocka_unit_test(test_turned_off_it_counts_and_never_opens),
         cmocka_unit_test(test_threads_share_it),

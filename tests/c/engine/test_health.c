@@ -65,6 +65,54 @@ static void test_a_server_without_a_breaker_is_down_all_the_same(void **state) {
     close_things(&one);
 }
 
+/* A server of a client's, as if a call for it had come to this. */
+static coffer__server *heard_of(const things *one, const coffer_endpoint *endpoint, coffer_status end) {
+    coffer__server *server = coffer__watch_server(one->client->watch, endpoint);
+    for (int i = 0; i < 5; i++) {
+        coffer__pass pass;
+        coffer__breaker_admit(server->breaker, one->now_ms, one->now_ms + 1000, &pass);
+        coffer__breaker_record(&pass, end, one->now_ms);
+    }
+    coffer__server_wanted(server, one->now_ms);
+    return server;
+}
+
+static void test_a_node_that_has_left_is_no_reason(void **state) {
+    (void)state;
+    static const coffer_endpoint gone = {.host = {"gone", 4}, .port = 1}, there = {.host = {"there", 5}, .port = 2};
+    things one = open_things("redis+cluster://gone:1");
+    heard_of(&one, &gone, COFFER_CONNECT);
+    assert_state(&one, COFFER_DOWN, "gone:1 is away");
+    heard_of(&one, &there, COFFER_OK);
+    assert_state(&one, COFFER_DEGRADED, "gone:1 is away");
+    one.now_ms += 61000;
+    assert_state(&one, COFFER_DEGRADED, "gone:1 is away"); /* nobody is asked anything */
+    heard_of(&one, &there, COFFER_OK);
+    assert_state(&one, COFFER_HEALTHY, "");
+    heard_of(&one, &gone, COFFER_CONNECT); /* still wanted */
+    assert_state(&one, COFFER_DEGRADED, "gone:1 is away");
+    close_things(&one);
+}
+
+static void test_sentinels_without_their_master_are_down(void **state) {
+    (void)state;
+    static const coffer_endpoint master = {.host = {"master", 6}, .port = 1};
+    things one = open_things("redis+sentinel://watcher/main");
+    coffer__refresh refresh;
+    assert_true(coffer__topology_begin(one.client->topology, one.now_ms, &refresh));
+    const coffer_endpoint *watcher = coffer__topology_candidate(one.client->topology, 0);
+    heard_of(&one, watcher, COFFER_CONNECT);
+    assert_state(&one, COFFER_DOWN, "watcher:26379 is away");
+    heard_of(&one, &master, COFFER_OK);
+    assert_state(&one, COFFER_DEGRADED, "watcher:26379 is away");
+    one.now_ms += 3000;
+    heard_of(&one, watcher, COFFER_OK);
+    heard_of(&one, &master, COFFER_CONNECT);
+    assert_state(&one, COFFER_DOWN, "master:1 is away");
+    coffer__topology_end(one.client->topology, COFFER_OK, "", one.now_ms);
+    close_things(&one);
+}
+
 static void test_keys_that_are_owed_or_lost_are_told_of(void **state) {
     (void)state;
     things one = open_things("redis://h?outage_memory=100&on_outage=error");
@@ -191,6 +239,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_server_that_fails_is_told_of_and_then_down),
         cmocka_unit_test(test_a_server_without_a_breaker_is_down_all_the_same),
+        cmocka_unit_test(test_a_node_that_has_left_is_no_reason),
+        cmocka_unit_test(test_sentinels_without_their_master_are_down),
         cmocka_unit_test(test_keys_that_are_owed_or_lost_are_told_of),
         cmocka_unit_test(test_what_a_server_forbids_is_told_of),
         cmocka_unit_test(test_a_share_is_always_the_same_keys),

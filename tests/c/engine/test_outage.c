@@ -106,6 +106,38 @@ static void test_an_open_breaker_makes_no_outage_of_a_certificate(void **state) 
     close_things(&one);
 }
 
+/* Deadlines of a millisecond tell nothing of a server; those of the option `timeout` do. */
+static void wait_in_vain(things *one, uint64_t timeout_ms) {
+    coffer_op *op;
+    coffer_action action;
+    coffer_read_options options = {sizeof options, timeout_ms, false};
+    assert_int_equal(coffer_op_get(&op, one->ns, some_keys[0], &options), COFFER_OK);
+    assert_int_equal(coffer_op_next(op, one->now_ms, &action), COFFER_WANT_CALL);
+    one->now_ms += timeout_ms;
+    assert_int_equal(coffer_op_next(op, one->now_ms, &action), COFFER_WANT_DONE);
+    assert_int_equal(coffer_op_status(op), COFFER_MISS);
+    coffer_op_free(op);
+}
+
+static uint64_t opened_after(const char *url, uint64_t timeout_ms) {
+    things one = open_things(url);
+    for (int i = 0; i < 3; i++) {
+        wait_in_vain(&one, timeout_ms);
+    }
+    coffer_metrics metrics = {.struct_size = sizeof metrics};
+    assert_int_equal(coffer_metrics_read(one.ns, &metrics), COFFER_OK);
+    assert_int_equal(metrics.counters.outage_misses, 3);
+    close_things(&one);
+    return metrics.breaker_opened;
+}
+
+static void test_hasty_callers_do_not_open_the_breaker_for_the_others(void **state) {
+    (void)state;
+    assert_int_equal(opened_after(AWAY "&timeout=2s", 5), 0);
+    assert_int_equal(opened_after(AWAY "&timeout=2s", 50), 1);
+    assert_int_equal(opened_after(AWAY "&timeout=5ms", 5), 1);
+}
+
 static void test_a_miss_says_that_it_is_an_outage(void **state) {
     (void)state;
     things one = open_things("redis://h");
@@ -236,6 +268,7 @@ int main(void) {
         cmocka_unit_test(test_an_outage_is_a_miss_unless_errors_are_asked_for),
         cmocka_unit_test(test_what_only_a_person_can_mend_is_never_hidden),
         cmocka_unit_test(test_an_open_breaker_makes_no_outage_of_a_certificate),
+        cmocka_unit_test(test_hasty_callers_do_not_open_the_breaker_for_the_others),
         cmocka_unit_test(test_a_miss_says_that_it_is_an_outage),
         cmocka_unit_test_setup_teardown(test_an_outage_is_logged_once_at_its_beginning_and_its_end, listen_in, hear_no_more),
         cmocka_unit_test_setup_teardown(test_a_server_that_flaps_is_logged_once_a_window, listen_in, hear_no_more),

@@ -78,10 +78,26 @@ static void test_want_of_memory_loses_a_key_and_nothing_else(void **state) {
     coffer__owed_free(owed);
 }
 
+static void test_a_child_has_what_its_parent_owed(void **state) {
+    (void)state;
+    size_t count;
+    coffer__owed *owed = new_owed(1 << 20);
+    for (unsigned i = 0; i < 100; i++) {
+        assert_true(add(owed, i));
+    }
+    coffer__owed_after_fork(owed);
+    assert_int_equal(coffer__owed_count(owed), 100);
+    coffer__owed_free_keys(coffer__owed_take(owed, SIZE_MAX, &count));
+    assert_int_equal(count, 100);
+    assert_false(coffer__owed_any(owed));
+    coffer__owed_free(owed);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_key_is_there_once),
         cmocka_unit_test(test_its_memory_is_bounded_and_what_does_not_fit_is_counted),
+        cmocka_unit_test(test_a_child_has_what_its_parent_owed),
         cmocka_unit_test(test_want_of_memory_loses_a_key_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
