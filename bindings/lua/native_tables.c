@@ -147,7 +147,7 @@ static coffer_health *health_box(lua_State *lua) {
 }
 
 static void push_endpoint(lua_State *lua, const coffer_endpoint_health *one) {
-    lua_createtable(lua, 0, 10);
+    lua_createtable(lua, 0, 13);
     set_text(lua, "name", one->name);
     set_text(lua, "breaker", one->breaker);
     set_number(lua, "retry_in", (double)one->retry_in_ms / 1000);
@@ -160,6 +160,11 @@ static void push_endpoint(lua_State *lua, const coffer_endpoint_health *one) {
     }
     set_text(lua, "version", one->version);
     set_text(lua, "forbidden", one->forbidden);
+    set_text(lua, "role", one->role);
+    set_text(lua, "zone", one->zone);
+    if (one->smoothed_us >= 0) {
+        set_number(lua, "smoothed_round_trip", (double)one->smoothed_us / 1e6);
+    }
 }
 
 /* (handle) -> {state, reasons = {text ...}, endpoints = {{name, breaker ...} ...}, owed_keys, lost_keys} */

@@ -227,10 +227,11 @@ static PyObject *reason_list(const coffer_health *health) {
 
 static PyObject *endpoint_row(const coffer_endpoint_health *one) {
     PyObject *name = PyUnicode_DecodeUTF8(one->name, (Py_ssize_t)strlen(one->name), "replace");
-    return name == NULL ? NULL
-                        : Py_BuildValue("NsKKKKKLss", name, one->breaker, (unsigned long long)one->retry_in_ms, (unsigned long long)one->opened_count,
-                                        (unsigned long long)one->refused_count, (unsigned long long)one->calls_count,
-                                        (unsigned long long)one->failed_count, (long long)one->round_trip_ms, one->version, one->forbidden);
+    return name == NULL
+               ? NULL
+               : Py_BuildValue("NsKKKKKLssssL", name, one->breaker, (unsigned long long)one->retry_in_ms, (unsigned long long)one->opened_count,
+                               (unsigned long long)one->refused_count, (unsigned long long)one->calls_count, (unsigned long long)one->failed_count,
+                               (long long)one->round_trip_ms, one->version, one->forbidden, one->role, one->zone, (long long)one->smoothed_us);
 }
 
 static PyObject *endpoint_list(const coffer_health *health) {
@@ -252,8 +253,8 @@ static PyObject *health_dict(const coffer_health *health) {
                             put_count(dict, "owed_keys", health->owed_count) && put_count(dict, "lost_keys", health->lost_count));
 }
 
-/* (handle) -> {"state", "reasons", "endpoints": [(name, breaker, retry_in_ms, opened, refused, calls, failed, round_trip_ms, version, forbidden)],
- * "owed_keys", "lost_keys"} */
+/* (handle) -> {"state", "reasons", "endpoints": [(name, breaker, retry_in_ms, opened, refused, calls, failed, round_trip_ms, version, forbidden,
+ * role, zone, smoothed_us)], "owed_keys", "lost_keys"} */
 PyObject *coffer__py_health(PyObject *self, PyObject *args) {
     PyObject *capsule;
     coffer_health health = COFFER_HEALTH_INIT;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import threading
@@ -15,9 +16,16 @@ import pytest
 
 import coffer
 from sentinels import ASKED, SECRET, Group, ask_server, is_primary, plain_group
-from support import Command, ScriptedServer, has_redis, together, wait_until
+from support import Command, RedisServer, ScriptedServer, has_redis, together, wait_until
 
 DEADLINE = 2.0
+
+
+def is_promoted(server: RedisServer) -> bool:
+    """The sentinel that promotes a server closes its connections: one that asks just then is among them."""
+    with contextlib.suppress(OSError):
+        return is_primary(server)
+    return False
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +179,47 @@ def test_a_child_listens_for_itself() -> None:
             os.waitpid(child, 0)
 
 
+def gets_of(server: RedisServer) -> int:
+    told = str(ask_server(server, "INFO", "commandstats"))
+    found = re.search(r"cmdstat_get:calls=(\d+)", told)
+    return int(found[1]) if found else 0
+
+
+def test_reads_go_to_the_replica_and_to_the_primary_while_it_is_away(group: Group) -> None:
+    primary, replica = sorted(group.servers, key=is_primary, reverse=True)
+    options = {"sentinel_password": ASKED, "prefix": "reads", "read_from": "prefer_replica", "timeout": DEADLINE}
+
+    def read_all(cache: coffer.Cache) -> int:
+        """How many of ten reads the replica answered."""
+        before = cache.stats().replica_reads
+        assert [cache.get(f"key{i}") for i in range(10)] == list(range(10))
+        return cache.stats().replica_reads - before
+
+    with coffer.Cache(group.url(), **options) as cache:
+        cache.set_many({f"key{i}": i for i in range(10)})
+        with contextlib.closing(primary.client()) as client:
+            client.call("AUTH", SECRET)
+            client.call("WAIT", 1, 5000)
+        wait_until(lambda: read_all(cache) == 10, 20)  # the sentinels have heard that it is linked
+        before = gets_of(primary), gets_of(replica)
+        assert read_all(cache) == 10
+        assert cache.get_or_load("key1", lambda _: "not asked") == 1
+        assert (gets_of(primary), gets_of(replica)) == (before[0], before[1] + 11)
+        assert sorted(one.role for one in cache.health().endpoints) == ["primary", "replica", *["sentinel"] * 3]
+        ask_server(replica, "CONFIG", "SET", "port", "0")
+        ask_server(replica, "CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "yes")
+        try:
+            assert read_all(cache) == 0  # at once
+            assert cache.stats().replica_fallbacks >= 10
+            wait_until(lambda: b"s_down" in str(group.ask(group.ports[0], "REPLICAS", "main")).encode(), 20)
+            assert read_all(cache) == 0
+            assert cache.stats().errors == 0
+        finally:
+            ask_server(replica, "CONFIG", "SET", "port", str(replica.port))
+        wait_until(lambda: read_all(cache) == 10, 30)
+        assert cache.stats().errors == 0
+
+
 def test_a_failover_under_load(group: Group, capsys: pytest.CaptureFixture[str]) -> None:
     stopping = threading.Event()
     longest: list[float] = []
@@ -200,7 +249,7 @@ def test_a_failover_under_load(group: Group, capsys: pytest.CaptureFixture[str])
         try:
             wait_until(lambda: len(written) > 100)
             group.ask(group.ports[0], "FAILOVER", "main")
-            wait_until(lambda: is_primary(new))
+            wait_until(lambda: is_promoted(new))
             promoted = time.monotonic()
             with contextlib.closing(new.client()) as oracle:  # what it has from now on came to it, not to the old one
                 oracle.call("AUTH", SECRET)

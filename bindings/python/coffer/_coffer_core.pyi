@@ -30,7 +30,7 @@ class RawStats(TypedDict):
 class RawHealth(TypedDict):
     state: Literal["healthy", "degraded", "down"]
     reasons: list[str]
-    endpoints: list[tuple[str, str, int, int, int, int, int, int, str, str]]
+    endpoints: list[tuple[str, str, int, int, int, int, int, int, str, str, str, str, int]]
     owed_keys: int
     lost_keys: int
 

@@ -109,6 +109,9 @@ class EndpointHealth:
     round_trip: float | None  # seconds that the last answered call took, with the making of its connection
     version: str  # "redis 7.0.15", "" where it did not say
     forbidden: tuple[str, ...]  # commands that it does not allow this user
+    role: str  # "primary", "replica" (it is read from as one), "sentinel"; "" for what is neither now
+    zone: str  # its availability zone, as it said; "" where it did not, or was not asked
+    smoothed_round_trip: float | None  # seconds, of reads, smoothed; where read_from is not primary
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,8 @@ class Stats:
     bypassed: int
     redirects: int
     retries: int
+    replica_reads: int
+    replica_fallbacks: int
     bytes_read: int
     bytes_written: int
     stored_bytes: int
@@ -193,9 +198,16 @@ def _endpoint_of(
     round_trip_ms: int,
     version: str,
     forbidden: str,
+    role: str,
+    zone: str,
+    smoothed_us: int,
 ) -> EndpointHealth:
     round_trip = None if round_trip_ms < 0 else round_trip_ms / 1000
-    return EndpointHealth(name, breaker, retry_in_ms / 1000, opened, refused, calls, failed, round_trip, version, tuple(forbidden.split()))
+    smoothed = None if smoothed_us < 0 else smoothed_us / 1e6
+    words = tuple(forbidden.split())
+    return EndpointHealth(
+        name, breaker, retry_in_ms / 1000, opened, refused, calls, failed, round_trip, version, words, role, zone, smoothed
+    )
 
 
 def entry_of(raw: tuple[Any, str, int, int, int, int, int, int]) -> Entry:

@@ -153,12 +153,14 @@ typedef enum coffer_want {
     COFFER_WANT_TAKE /* reserved: hand a page of a scan to the caller */
 } coffer_want;
 
-/* Where a server is. `path` not empty: a unix socket; else host and port. Lent by the client, one for each server and always the same. */
+/* Where a server is. `path` not empty: a unix socket; else host and port. Lent by the client, one for each server and always the same; but a server that
+ * is read from as a replica has one more for that, so that its connections for this carry nothing else. */
 typedef struct coffer_endpoint {
     coffer_slice host;
     coffer_slice path;
     uint16_t port;
     bool tls;
+    bool replica; /* read from as a replica */
 } coffer_endpoint;
 
 typedef struct coffer_call coffer_call;

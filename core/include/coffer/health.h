@@ -41,6 +41,9 @@ typedef struct coffer_endpoint_health {
     int64_t round_trip_ms; /* of the last call that was answered, with the making of its connection; -1: none yet */
     const char *version; /* "redis 7.0.15", as its greeting said; "" where it did not */
     const char *forbidden; /* commands that it does not allow this user: "TIME PING"; "" for none */
+    const char *role; /* "primary", "replica" (it is read from as one), "sentinel"; "" for what is neither now */
+    const char *zone; /* its availability zone, as it said; "" where it did not, or was not asked */
+    int64_t smoothed_us; /* round trip of reads, smoothed, where option read_from is not primary; -1: not measured */
 } coffer_endpoint_health;
 
 /* `struct_size` is set by the caller, all else by coffer_health_read, until coffer_health_clear. */

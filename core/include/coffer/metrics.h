@@ -33,6 +33,8 @@ extern "C" {
     X(bypassed,        "operations that did nothing because the cache was turned off") \
     X(redirects,       "commands sent on to another node of a cluster") \
     X(retries,         "commands sent again because they could not be carried out") \
+    X(replica_reads,   "read commands that a replica answered") \
+    X(replica_fallbacks, "read commands that were for a replica and had to go elsewhere, because it was away or none is known") \
     X(bytes_read,      "payload bytes given to callers") \
     X(bytes_written,   "payload bytes taken from callers") \
     X(stored_bytes,    "bytes written to the store, after compression and sealing")

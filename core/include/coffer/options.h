@@ -49,6 +49,8 @@ extern "C" {
     X(tls_server_name,    TEXT,    tls_server_name,       "",        "",                                  0, "the name in the server's certificate, where it is not the host") \
     X(tls_min_version,    CHOICE,  tls_min_version,       "1.2",     "",                                  0, "the oldest TLS that is accepted: 1.2 or 1.3") \
     X(tls_insecure_skip_verify, BOOL, tls_insecure_skip_verify, "false", "",                              0, "true: anybody may be the server; for tests alone, and logged") \
+    X(read_from,          CHOICE,  read_from,             "primary", "",                                  0, "where plain reads go in a cluster or with sentinels: primary, prefer_replica, replica or nearest") \
+    X(availability_zone,  TEXT,    availability_zone,     "",        "",                                  0, "the zone this program runs in: read_from takes servers of it first") \
     X(timeout,            TIME,    timeout_ms,            "2s",      "",                                  0, "the deadline of a call: queue, name look-up, connect, write and read together") \
     X(acquire_timeout,    TIME,    acquire_timeout_ms,    "2s",      "",                                  0, "how long a call may wait for a free connection, within its deadline") \
     X(pool_min,           COUNT,   pool_min_count,        "0",       "",                                  0, "connections kept open once they were made") \
@@ -97,6 +99,10 @@ extern "C" {
     X(compress,  "auto",    COFFER_COMPRESS_AUTO,    1) \
     X(compress,  "always",  COFFER_COMPRESS_ALWAYS,  2) \
     X(compress,  "trusted", COFFER_COMPRESS_TRUSTED, 3) \
+    X(read_from, "primary", COFFER_READ_PRIMARY,     0) \
+    X(read_from, "prefer_replica", COFFER_READ_PREFER_REPLICA, 1) \
+    X(read_from, "replica", COFFER_READ_REPLICA,     2) \
+    X(read_from, "nearest", COFFER_READ_NEAREST,     3) \
     X(on_outage, "miss",    COFFER_OUTAGE_MISS,      0) \
     X(on_outage, "error",   COFFER_OUTAGE_ERROR,     1) \
     X(seal_pad,  "none",    COFFER_PAD_NONE,         0) \

@@ -12,7 +12,8 @@ static bool is_script(const coffer_call *call) {
 void coffer__call_init(coffer_call *call, const coffer__command *command) {
     call->command = command;
     call->status = COFFER_OK;
-    call->script_sent = call->routed = call->asking = call->chosen = call->awaits_map = call->pinned = call->settled = call->handed_out = false;
+    call->script_sent = call->routed = call->asking = call->chosen = call->awaits_map = call->pinned = call->settled = call->handed_out =
+        call->anywhere = call->fell_back = false;
     call->endpoint = NULL;
     call->not_before_ms = 0;
     call->tries = call->redirects = 0;

@@ -38,6 +38,10 @@ struct coffer_call {
     bool awaits_map; /* while OPEN: it waits until servers are known */
     bool pinned; /* to `endpoint`: neither redirected nor sent again */
     bool settled; /* while DONE: it does not go again */
+    /* for reads that replicas may answer; replicas.c */
+    bool anywhere;
+    bool fell_back; /* a server that was chosen could not answer it */
+    uint32_t tried; /* such servers, a bit each; set where `anywhere` is */
     coffer_slice *arguments;
     size_t argument_count, argument_cap;
     coffer_slice few[COFFER__CALL_ARGUMENTS];

@@ -61,6 +61,16 @@ static coffer_status check_options(const coffer_options *options, coffer_error *
     if (options->password[0] != '\0' && options->password_file[0] != '\0') {
         return coffer__error_set(error, COFFER_OPTION, "the options 'password' and 'password_file' are both set: which one is meant?");
     }
+    if (!options->local && options->read_from != COFFER_READ_PRIMARY && options->cluster_nodes[0] == '\0' && options->sentinel_nodes[0] == '\0') {
+        return coffer__error_set(error, COFFER_OPTION,
+                                 "the option 'read_from' cannot be other than 'primary' for a single server: replicas are learnt from a cluster "
+                                 "(redis+cluster://) or from sentinels (redis+sentinel://)");
+    }
+    if (!options->local && options->availability_zone[0] != '\0' && options->read_from == COFFER_READ_PRIMARY) {
+        return coffer__error_set(
+            error, COFFER_OPTION,
+            "the option 'availability_zone' means nothing while 'read_from' is 'primary': it says which of several servers is read from");
+    }
     if (options->pool_min_count > options->pool_max_count) {
         return coffer__error_set(error, COFFER_OPTION, "the option 'pool_min' (%llu) cannot be larger than 'pool_max' (%llu)",
                                  (unsigned long long)options->pool_min_count, (unsigned long long)options->pool_max_count);
@@ -117,6 +127,7 @@ coffer_status coffer_client_new(coffer_client **client, const coffer_options *op
         return coffer__error_set(error, COFFER_NO_MEMORY, "the cache cannot be opened: %s", coffer_status_text(COFFER_NO_MEMORY));
     }
     atomic_init(&made->refs, 1);
+    made->reads_elsewhere = !options->local && options->read_from != COFFER_READ_PRIMARY;
     atomic_init(&made->unix_offset_ms, (int64_t)clock.unix_ms - (int64_t)clock.now_ms);
     status = fill_client(made, error);
     if (status != COFFER_OK) {

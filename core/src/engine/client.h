@@ -26,6 +26,7 @@ struct coffer_client {
     coffer__keyring *keyring; /* NULL where nothing is sealed */
     coffer__topology *topology; /* NULL for mem:// */
     coffer__near *store; /* NULL but for mem:// */
+    bool reads_elsewhere; /* reads may be answered by others than primaries: option read_from */
     coffer__flights *flights;
     coffer__watch *watch;
     coffer__owed *owed;

@@ -253,7 +253,7 @@ void coffer_conn_sent(coffer_conn *conn, size_t sent_bytes) {
 static bool is_demoted(const coffer_conn *conn) {
     coffer__topology *topology = conn->client->topology;
     bool demoted = conn->reply.nodes[0].type == COFFER__REPLY_ERROR && topology != NULL && coffer__topology_verifies(topology, conn->endpoint) &&
-                   coffer__word_status(coffer__reply_text(&conn->reply, 0)) == COFFER_READONLY;
+                   !conn->endpoint->replica && coffer__word_status(coffer__reply_text(&conn->reply, 0)) == COFFER_READONLY;
     if (demoted) {
         coffer__topology_refused(topology, conn->endpoint);
     }

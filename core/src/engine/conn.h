@@ -22,6 +22,8 @@ typedef enum coffer__due_kind {
     COFFER__DUE_SELECT,
     COFFER__DUE_TIME,
     COFFER__DUE_SUBSCRIBE,
+    COFFER__DUE_READONLY,
+    COFFER__DUE_INFO,
     COFFER__DUE_ASKING, /* the call behind it has the answer that matters */
     COFFER__DUE_IGNORED /* whatever it says */
 } coffer__due_kind;
@@ -57,6 +59,7 @@ struct coffer_conn {
     bool fallback; /* the server does not know HELLO */
     bool is_sentinel; /* only asked who the primary is */
     bool listens, subscribed; /* to a sentinel's announcements, which come unasked; no calls */
+    bool zone_told; /* by HELLO */
     coffer_status leaving; /* not OK: what a new call is told; the conn takes none, and is closed when nothing is due any more */
     char message[400];
 };

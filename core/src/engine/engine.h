@@ -89,6 +89,14 @@ coffer_call *coffer__op_call(coffer_op *op, const coffer__command *command);
 /* Both at once, for one call on the op's key. NULL: the op is finished. */
 coffer_call *coffer__op_call_on_key(coffer_op *op, const coffer__command *command);
 
+/* The call only reads, for a caller who takes an answer that may be a little behind: where the client reads from replicas, it may go to one. And, when it has
+ * ended, whether its answer may be behind: no primary gave it. What is to be written over what was seen has to be seen on the primary. */
+static inline void coffer__op_read_anywhere(coffer_op *op, coffer_call *call) {
+    call->anywhere = op->ns->client->reads_elsewhere;
+    call->tried = 0;
+}
+bool coffer__call_may_be_behind(const coffer_call *call);
+
 /* What comes next, once all calls have ended. The name is for coffer_op_describe. */
 void coffer__op_then(coffer_op *op, const char *step_name, coffer__step then);
 void coffer__op_wait_then(coffer_op *op, const char *step_name, coffer__step then); /* when the waiter was woken, or the deadline has passed */

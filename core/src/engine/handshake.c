@@ -3,9 +3,11 @@
  *     HELLO 2 [AUTH user password] SETNAME name    one command that logs in; never HELLO 3
  *     SELECT db                                    where it is not 0
  *     TIME                                         the server's clock; may be refused
+ *     READONLY                                     to a cluster's node that is read from as a replica
+ *     INFO server                                  where the options name an availability zone: its own, if HELLO does not tell (Valkey 8.0); may be refused
  *
  * A sentinel gets the HELLO alone, with its own credentials. And where sentinels named the server, what HELLO answers for "role" must be "master" before
- * any call goes out. Who listens to a sentinel says SUBSCRIBE when all else is said: nothing else may follow it.
+ * any call goes out; or "replica" or "slave", where it is one to read from. Who listens to a sentinel says SUBSCRIBE when all else is said: nothing else may follow it.
  *
  * A server that does not know HELLO (before 6.0), or forbids it, gets AUTH, CLIENT SETNAME, SELECT and TIME instead; what it said to the SELECT and
  * TIME of the first round is ignored. Calls are kept back until all of this has succeeded.
@@ -13,6 +15,7 @@
 #include "conn.h"
 
 #include "base/log.h"
+#include "replicas.h"
 
 #include <stdio.h>
 
@@ -35,6 +38,18 @@ static bool say_hello(coffer_conn *conn, const coffer_options *options) {
     return coffer__conn_command(conn, COFFER__DUE_HELLO, words, count);
 }
 
+static bool say_readonly(coffer_conn *conn) {
+    const coffer_slice words[] = {COFFER_SLICE("READONLY")};
+    bool reads = conn->endpoint != NULL && conn->endpoint->replica && coffer__topology_is_routed(conn->client->topology);
+    return !reads || coffer__conn_command(conn, COFFER__DUE_READONLY, words, 1);
+}
+
+static bool say_info(coffer_conn *conn, const coffer_options *options) {
+    const coffer_slice words[] = {COFFER_SLICE("INFO"), COFFER_SLICE("server")};
+    bool asks = conn->client->reads_elsewhere && options->availability_zone[0] != '\0';
+    return !asks || coffer__conn_command(conn, COFFER__DUE_INFO, words, 2);
+}
+
 static bool say_select_and_time(coffer_conn *conn, const coffer_options *options) {
     if (conn->is_sentinel) {
         return true;
@@ -48,7 +63,7 @@ static bool say_select_and_time(coffer_conn *conn, const coffer_options *options
         }
     }
     const coffer_slice time[] = {COFFER_SLICE("TIME")};
-    return coffer__conn_command(conn, COFFER__DUE_TIME, time, 1);
+    return coffer__conn_command(conn, COFFER__DUE_TIME, time, 1) && say_readonly(conn) && say_info(conn, options);
 }
 
 static bool say_auth(coffer_conn *conn) {
@@ -157,20 +172,80 @@ static void learn_version(coffer_conn *conn, const coffer__reply *reply) {
     }
 }
 
-/* Sentinels may name a server that is no primary yet, or not any more. One that does not say is believed. */
-static void verify_role(coffer_conn *conn, const coffer__reply *reply) {
-    coffer__topology *topology = conn->client->topology;
-    if (topology == NULL || !coffer__topology_verifies(topology, conn->endpoint)) {
-        return;
-    }
+/* What HELLO says by this name; empty where it does not. */
+static coffer_slice field_of(const coffer__reply *reply, coffer_slice name) {
     for (size_t i = 1; i + 1 < reply->node_count; i = coffer__reply_after(reply, i + 1)) {
-        bool is_role = coffer_slice_equal(coffer__reply_text(reply, i), COFFER_SLICE("role"));
-        if (is_role && !coffer_slice_equal(coffer__reply_text(reply, i + 1), COFFER_SLICE("master"))) {
-            coffer__topology_refused(topology, conn->endpoint);
-            coffer__handshake_fail(conn, COFFER_READONLY, COFFER_SLICE("the sentinels named it, and it says that it is no master"));
-            return;
+        if (coffer_slice_equal(coffer__reply_text(reply, i), name)) {
+            return coffer__reply_text(reply, i + 1);
         }
     }
+    return coffer_slice_of(NULL, 0);
+}
+
+/* Sentinels may name a server that is no primary yet, or not any more; or no replica. One that does not say is believed. */
+static void verify_role(coffer_conn *conn, const coffer__reply *reply) {
+    coffer__topology *topology = conn->client->topology;
+    coffer_slice role = field_of(reply, COFFER_SLICE("role"));
+    if (topology == NULL || role.len == 0 || !coffer__topology_verifies(topology, conn->endpoint)) {
+        return;
+    }
+    bool is_master = coffer_slice_equal(role, COFFER_SLICE("master"));
+    bool is_replica = coffer_slice_equal(role, COFFER_SLICE("replica")) || coffer_slice_equal(role, COFFER_SLICE("slave"));
+    if (conn->endpoint->replica && !is_replica) {
+        coffer__handshake_fail(conn, COFFER_CONNECT, COFFER_SLICE("the sentinels named it as a replica, and it says that it is none"));
+    } else if (!conn->endpoint->replica && !is_master) {
+        coffer__topology_refused(topology, conn->endpoint);
+        coffer__handshake_fail(conn, COFFER_READONLY, COFFER_SLICE("the sentinels named it, and it says that it is no master"));
+    }
+}
+
+/* How long its first word took, for those who choose by it; and its zone, where HELLO tells (Valkey 8.1). */
+static void learn_place(coffer_conn *conn, const coffer__reply *reply) {
+    coffer_client *client = conn->client;
+    coffer__server *server =
+        conn->endpoint == NULL || conn->is_sentinel || !client->reads_elsewhere ? NULL : coffer__watch_server(client->watch, conn->endpoint);
+    if (server == NULL) {
+        return;
+    }
+    coffer__replicas_greeted(server, conn->now_ms - conn->started_ms, conn->now_ms);
+    coffer_slice zone = field_of(reply, COFFER_SLICE("availability_zone"));
+    conn->zone_told = zone.len > 0;
+    if (conn->zone_told) {
+        coffer__watch_learn_zone(client->watch, conn->endpoint, zone, coffer_slice_text(client->options->availability_zone));
+    }
+}
+
+/* INFO answers lines of name:value. */
+static coffer_slice line_of(coffer_slice text, coffer_slice name) {
+    for (size_t from = 0, to; from < text.len; from = to + 1) {
+        for (to = from; to < text.len && text.data[to] != '\n'; to++) {
+        }
+        coffer_slice line = coffer_slice_of(text.data + from, to - from);
+        line.len -= line.len > 0 && line.data[line.len - 1] == '\r';
+        if (line.len > name.len && memcmp(line.data, name.data, name.len) == 0) {
+            return coffer_slice_of(line.data + name.len, line.len - name.len);
+        }
+    }
+    return coffer_slice_of(NULL, 0);
+}
+
+static void learn_info(coffer_conn *conn, const coffer__reply *reply, bool refused) {
+    coffer_slice text = refused ? coffer_slice_of(NULL, 0) : coffer__reply_text(reply, 0);
+    if (conn->endpoint != NULL && !conn->zone_told) {
+        coffer__watch_learn_zone(conn->client->watch, conn->endpoint, line_of(text, COFFER_SLICE("availability_zone:")),
+                                 coffer_slice_text(conn->client->options->availability_zone));
+    }
+}
+
+/* Without it every read would be sent on to the primary. */
+static void readonly_refused(coffer_conn *conn, coffer_slice text) {
+    coffer__server *server = coffer__watch_server(conn->client->watch, conn->endpoint);
+    coffer_status status = coffer__word_status(text);
+    if (status == COFFER_NOPERM && server != NULL) {
+        coffer__server_forbids(server, "READONLY");
+        atomic_store_explicit(&server->unreadable, true, memory_order_relaxed);
+    }
+    coffer__handshake_fail(conn, status, text);
 }
 
 static void time_refused(coffer_conn *conn, coffer_slice text) {
@@ -210,7 +285,12 @@ void coffer__handshake_replied(coffer_conn *conn, coffer__due_kind kind, const c
         time_refused(conn, text);
     } else if (kind == COFFER__DUE_HELLO) {
         learn_version(conn, reply);
+        learn_place(conn, reply);
         verify_role(conn, reply);
+    } else if (kind == COFFER__DUE_READONLY && refused) {
+        readonly_refused(conn, text);
+    } else if (kind == COFFER__DUE_INFO) {
+        learn_info(conn, reply, refused);
     }
     if (conn->state == COFFER__CONN_GREETING && conn->greetings_due == 0 && !must_subscribe(conn)) {
         coffer__buf_wipe(&conn->username);

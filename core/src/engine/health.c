@@ -13,6 +13,7 @@ typedef struct server_texts {
     char name[COFFER__SERVER_NAME_CAP];
     char version[COFFER__VERSION_CAP];
     char forbidden[FORBIDDEN_CAP];
+    char zone[COFFER__ZONE_BYTES_MAX + 1];
 } server_texts;
 
 /* Everything a health lends, in one piece of memory. */
@@ -23,6 +24,7 @@ typedef struct report {
     size_t reason_count;
     size_t counts[2], away_counts[2]; /* of sentinels; of servers that hold keys and are still wanted */
     size_t endpoint_count, endpoint_cap;
+    size_t told_count, untold_count; /* servers that tell their zone, and that do not */
     coffer_endpoint_health *endpoints; /* behind the report */
     server_texts *texts; /* behind those */
 } report;
@@ -98,6 +100,16 @@ static void say_forbidden(report *made, const server_texts *texts) {
     }
 }
 
+static int64_t or_none(uint64_t number) { /* UINT64_MAX */
+    return number > INT64_MAX ? -1 : (int64_t)number;
+}
+
+static void count_zone(report *made, const coffer__server *server) {
+    int zone = atomic_load_explicit(&server->zone, memory_order_relaxed);
+    made->told_count += zone == COFFER__ZONE_OURS || zone == COFFER__ZONE_OTHER;
+    made->untold_count += zone == COFFER__ZONE_NOT_TOLD;
+}
+
 static void add_server(report *made, const coffer_client *client, const coffer__server *server, uint64_t now_ms) {
     static const char *const states[] = {"closed", "open", "half_open"};
     server_texts *texts = &made->texts[made->endpoint_count];
@@ -106,7 +118,8 @@ static void add_server(report *made, const coffer_client *client, const coffer__
     coffer__server_name(server, texts->name);
     write_forbidden(server, texts->forbidden);
     coffer__watch_version(client->watch, server, texts->version);
-    uint64_t round_trip_ms = atomic_load_explicit(&server->round_trip_ms, memory_order_relaxed);
+    coffer__watch_zone(client->watch, server, texts->zone);
+    count_zone(made, server);
     made->endpoints[made->endpoint_count++] = (coffer_endpoint_health){
         .name = texts->name,
         .breaker = states[figures.state],
@@ -115,9 +128,12 @@ static void add_server(report *made, const coffer_client *client, const coffer__
         .refused_count = figures.refused_count,
         .calls_count = figures.calls_count,
         .failed_count = figures.failed_count,
-        .round_trip_ms = round_trip_ms > INT64_MAX ? -1 : (int64_t)round_trip_ms,
+        .round_trip_ms = or_none(atomic_load_explicit(&server->round_trip_ms, memory_order_relaxed)),
         .version = texts->version,
         .forbidden = texts->forbidden,
+        .role = coffer__topology_role(client->topology, server->endpoint),
+        .zone = texts->zone,
+        .smoothed_us = or_none(atomic_load_explicit(&server->smoothed_us, memory_order_relaxed)),
     };
     if (!has_left(client, server)) {
         bool holds_keys = !coffer__topology_is_sentinel(client->topology, server->endpoint);
@@ -146,6 +162,14 @@ static void add_servers(report *made, const coffer_client *client, uint64_t now_
 }
 
 /* ---- the rest ---- */
+
+static void say_zones(report *made) {
+    if (made->untold_count > 0) {
+        say(made, COFFER_HEALTHY, "%zu of %zu servers do not tell their availability zone (Valkey 8 does, where its configuration says it): %s",
+            made->untold_count, made->untold_count + made->told_count,
+            made->told_count == 0 ? "the option 'availability_zone' has no effect" : "they are read from behind the others");
+    }
+}
 
 static void say_switches(report *made, const coffer_namespace *ns) {
     uint32_t left_out = atomic_load_explicit(&ns->switches->left_out_percent, memory_order_relaxed);
@@ -203,6 +227,7 @@ coffer_status coffer_namespace_health(coffer_namespace *ns, uint64_t now_ms, cof
     health->owed_count = coffer__owed_count(ns->client->owed);
     health->lost_count = coffer__owed_lost(ns->client->owed);
     add_servers(made, ns->client, now_ms);
+    say_zones(made);
     say_switches(made, ns);
     say_owed(made, health);
     health->state = made->state;

@@ -3,6 +3,7 @@
 
 #include "access.h"
 #include "outage.h"
+#include "replicas.h"
 #include "route.h"
 
 static void give_up_sent(coffer_op *op, coffer_call *call) {
@@ -67,12 +68,20 @@ static coffer_call *next_open(coffer_op *op) {
         }
         if (op->ns->client->store != NULL) {
             run_local(op, call);
-        } else if (coffer__call_route(call, op->ns->client->topology, op->now_ms) && coffer__outage_admit(op, call, call->endpoint)) {
+        } else if (coffer__call_route(call, op->ns->client, op->now_ms) && coffer__outage_admit(op, call, call->endpoint)) {
             call->handed_out = true;
             return call;
         }
     }
     return NULL;
+}
+
+/* A call that is DONE and not OK. */
+static bool is_tried_again(coffer_op *op, coffer_call *call) {
+    if (call->anywhere && !op->late && coffer__call_turns(call, op->ns->client, op->waiter, op->now_ms)) {
+        return true;
+    }
+    return coffer__call_goes_again(call, op->ns->client->topology, op->waiter, op->now_ms, op->late || !coffer__outage_waits(op, call));
 }
 
 static bool goes_again(coffer_op *op, coffer_call *call) {
@@ -84,21 +93,31 @@ static bool goes_again(coffer_op *op, coffer_call *call) {
         coffer__topology_answered(topology, call->endpoint);
     }
     unsigned redirects = call->redirects;
-    bool again =
-        call->status != COFFER_OK && coffer__call_goes_again(call, topology, op->waiter, op->now_ms, op->late || !coffer__outage_waits(op, call));
+    bool again = call->status != COFFER_OK && is_tried_again(op, call);
     if (again && op->kind->operation != COFFER__OPERATION_CHORE) {
         coffer__op_count(op, call->redirects > redirects ? COFFER__COUNT_redirects : COFFER__COUNT_retries, 1);
     }
     return again;
 }
 
+static void count_replicas(coffer_op *op, const coffer_call *call) {
+    if (call->anywhere) {
+        coffer__op_count(op, COFFER__COUNT_replica_reads, call->status == COFFER_OK && call->endpoint->replica);
+        coffer__op_count(op, COFFER__COUNT_replica_fallbacks, call->fell_back);
+    }
+}
+
 /* A call that is DONE. False where it goes again. */
 static bool has_ended(coffer_op *op, coffer_call *call) {
     if (!call->settled) {
+        if (call->anywhere) {
+            coffer__replicas_measure(call, op->now_ms);
+        }
         coffer__outage_drop(op, call); /* its breaker is told, each time */
         call->settled = !goes_again(op, call);
         if (call->settled) {
             coffer__outage_record(op, call);
+            count_replicas(op, call);
         }
     }
     return call->settled;

@@ -262,7 +262,7 @@ bool coffer__outage_waits(const coffer_op *op, const coffer_call *call) {
     if (op->kind->operation == COFFER__OPERATION_CHORE) {
         return true;
     }
-    if (op->returning != NULL && coffer__topology_is_routed(op->ns->client->topology)) {
+    if (op->returning != NULL && (coffer__topology_is_routed(op->ns->client->topology) || op->ns->client->reads_elsewhere)) {
         return !coffer_status_is_outage(call->status) || coffer__remedy_for(call->status, true).at_once;
     }
     return !away || (!has_answer(op) && coffer__topology_failure(op->ns->client->topology, op->now_ms, why) == COFFER_OK);

@@ -8,6 +8,7 @@ typedef struct refresh_state {
     coffer__topology *topology;
     coffer__refresh refresh;
     bool learnt;
+    size_t first_count; /* where all are asked: how many calls ask the first question; the others ask the second */
 } refresh_state;
 
 static refresh_state *state_of(coffer_op *op) {
@@ -16,10 +17,8 @@ static refresh_state *state_of(coffer_op *op) {
 
 static void asked(coffer_op *op);
 
-static void put_question(coffer_op *op, const coffer_endpoint *endpoint) {
-    size_t words;
+static void put(coffer_op *op, const coffer_endpoint *endpoint, const coffer_slice *question, size_t words) {
     coffer__topology *topology = state_of(op)->topology;
-    const coffer_slice *question = coffer__topology_question(topology, &words);
     coffer_call *call =
         coffer__op_call(op, coffer__topology_asks_all(topology) ? &coffer__command_sentinel : &coffer__command_cluster); /* the first word */
     coffer__call_arguments(call, question + 1, words - 1); /* a few, for which there is room */
@@ -27,12 +26,20 @@ static void put_question(coffer_op *op, const coffer_endpoint *endpoint) {
     call->pinned = call->chosen = true;
 }
 
+static void put_question(coffer_op *op, const coffer_endpoint *endpoint) {
+    size_t words;
+    const coffer_slice *question = coffer__topology_question(state_of(op)->topology, &words);
+    put(op, endpoint, question, words);
+}
+
 static void all_asked(coffer_op *op) {
     refresh_state *state = state_of(op);
     for (size_t i = 0; i < op->call_count; i++) {
         coffer_call *call = &op->calls[i];
         state->refresh.asked = call->endpoint;
-        if (call->status == COFFER_OK) {
+        if (call->status == COFFER_OK && i >= state->first_count) {
+            coffer__topology_learn_replicas(state->topology, &state->refresh, &call->reply);
+        } else if (call->status == COFFER_OK) {
             call->status = coffer__topology_learn(state->topology, &state->refresh, &call->reply);
         }
     }
@@ -50,11 +57,17 @@ static void ask_all(coffer_op *op) {
     while (coffer__topology_candidate(topology, count) != NULL) {
         count++;
     }
-    if (!coffer__op_begin_calls(op, count)) {
+    size_t words;
+    const coffer_slice *second = coffer__topology_second_question(topology, &words);
+    if (!coffer__op_begin_calls(op, second == NULL ? count : 2 * count)) {
         return;
     }
+    state_of(op)->first_count = count;
     for (size_t i = 0; i < count; i++) {
         put_question(op, coffer__topology_candidate(topology, i));
+    }
+    for (size_t i = 0; second != NULL && i < count; i++) {
+        put(op, coffer__topology_candidate(topology, i), second, words);
     }
     coffer__op_then(op, "ask", all_asked);
 }

@@ -1,6 +1,7 @@
 #include "route.h"
 
 #include "base/random.h"
+#include "replicas.h"
 
 enum { AT_ONCE = 2 }; /* redirects: MOVED and then ASK is what a slot that moves may take. More is nodes that disagree, for a moment mostly */
 enum { PAUSE_FIRST_MS = 10, PAUSE_MOST_MS = 200, DOUBLINGS_MOST = 5, LOOK_AGAIN_MS = 5, TO_ITSELF_MS = 10 };
@@ -40,7 +41,8 @@ uint64_t coffer__call_not_before_ms(const coffer_call *call, const coffer__topol
     return call->awaits_map && coffer__topology_is_known(topology) ? 0 : call->not_before_ms;
 }
 
-bool coffer__call_route(coffer_call *call, coffer__topology *topology, uint64_t now_ms) {
+bool coffer__call_route(coffer_call *call, coffer_client *client, uint64_t now_ms) {
+    coffer__topology *topology = client->topology;
     if (now_ms < coffer__call_not_before_ms(call, topology)) {
         return false;
     }
@@ -48,6 +50,9 @@ bool coffer__call_route(coffer_call *call, coffer__topology *topology, uint64_t 
         const coffer_endpoint *endpoint = coffer__topology_endpoint(topology, coffer__call_key(call), call->tries > 0 ? call->endpoint : NULL);
         if (endpoint == NULL) {
             await_map(call, topology, now_ms);
+            return false;
+        }
+        if (call->anywhere && (endpoint = coffer__replicas_choose(call, client, endpoint, now_ms)) == NULL) {
             return false;
         }
         call->endpoint = endpoint;
@@ -88,6 +93,25 @@ static bool try_again(coffer_call *call, coffer__remedy remedy, uint64_t now_ms)
         call->tries++;
     }
     call->chosen = remedy.cure == COFFER__CURE_HERE; /* and ASKING again, where it was asked before */
+    return true;
+}
+
+bool coffer__call_turns(coffer_call *call, coffer_client *client, coffer_waiter *waiter, uint64_t now_ms) {
+    coffer__remedy remedy = coffer__remedy_for(call->status, true);
+    if (remedy.cure == COFFER__CURE_FOLLOW) {
+        call->fell_back = true;
+        return false;
+    }
+    const coffer_endpoint *primary = call->pinned ? NULL : coffer__topology_endpoint(client->topology, coffer__call_key(call), NULL);
+    if (primary == NULL || !coffer__replicas_turn(call, client, primary, now_ms)) {
+        return false;
+    }
+    if (remedy.doubt) {
+        coffer__topology_doubt(client->topology, now_ms);
+    }
+    call->not_before_ms = 0;
+    call->chosen = false;
+    coffer__call_reopen(call, waiter);
     return true;
 }
 

@@ -76,6 +76,7 @@ static coffer__server *add(coffer__watch *watch, const coffer_endpoint *endpoint
     }
     made->endpoint = endpoint;
     atomic_init(&made->round_trip_ms, UINT64_MAX);
+    atomic_init(&made->smoothed_us, UINT64_MAX);
     made->next = coffer__watch_first(watch);
     atomic_store_explicit(&watch->first, made, memory_order_release);
     return made;
@@ -205,6 +206,25 @@ void coffer__watch_learn_version(coffer__watch *watch, const coffer_endpoint *en
 void coffer__watch_version(coffer__watch *watch, const coffer__server *server, char out[COFFER__VERSION_CAP]) {
     coffer__lock_take(watch->lock);
     memcpy(out, server->version, COFFER__VERSION_CAP);
+    coffer__lock_drop(watch->lock);
+}
+
+void coffer__watch_learn_zone(coffer__watch *watch, const coffer_endpoint *endpoint, coffer_slice zone, coffer_slice ours) {
+    coffer__server *server = coffer__watch_server(watch, endpoint);
+    bool told = zone.len > 0 && zone.len <= COFFER__ZONE_BYTES_MAX;
+    if (server != NULL) {
+        coffer__lock_take(watch->lock);
+        snprintf(server->zone_name, sizeof server->zone_name, "%.*s", told ? (int)zone.len : 0, told ? zone.data : "");
+        keep_printable(server->zone_name);
+        coffer__lock_drop(watch->lock);
+        int is = !told ? COFFER__ZONE_NOT_TOLD : coffer_slice_equal(zone, ours) ? COFFER__ZONE_OURS : COFFER__ZONE_OTHER;
+        atomic_store_explicit(&server->zone, is, memory_order_relaxed);
+    }
+}
+
+void coffer__watch_zone(coffer__watch *watch, const coffer__server *server, char out[COFFER__ZONE_BYTES_MAX + 1]) {
+    coffer__lock_take(watch->lock);
+    memcpy(out, server->zone_name, sizeof server->zone_name);
     coffer__lock_drop(watch->lock);
 }
 

@@ -14,6 +14,9 @@
 
 enum { COFFER__VERSION_CAP = 32, COFFER__FORBIDDEN_MOST = 12 };
 
+/* What a server has said of the availability zone it is in, beside the one that the options name. */
+typedef enum coffer__zone { COFFER__ZONE_UNKNOWN, COFFER__ZONE_NOT_TOLD, COFFER__ZONE_OTHER, COFFER__ZONE_OURS } coffer__zone;
+
 typedef struct coffer__server {
     struct coffer__server *next;
     const coffer_endpoint *endpoint; /* by its address: stable for the client's life */
@@ -27,7 +30,14 @@ typedef struct coffer__server {
     _Atomic uint64_t wanted_ms; /* when a call was last for it, sent or not; a second or so ago at most, where it is often */
     _Atomic uint64_t unanswered_count; /* in this outage: calls that failed or were not sent */
     uint64_t away_since_ms; /* under the watch's lock */
+    /* for those that reads may choose between; replicas.c */
+    _Atomic uint64_t smoothed_us; /* round trip; UINT64_MAX: not measured yet */
+    _Atomic uint64_t measured_ms, greeted_ms; /* when it was measured, and a connection to it was greeted, last */
+    _Atomic uint64_t remeasured_ms; /* when a read last went there to measure it */
+    _Atomic int zone; /* coffer__zone */
+    _Atomic bool unreadable; /* it does not allow this user to read from it as a replica */
     char version[COFFER__VERSION_CAP]; /* "redis 7.0.15"; "" unknown; under the watch's lock */
+    char zone_name[COFFER__ZONE_BYTES_MAX + 1]; /* "" unknown; the same */
 } coffer__server;
 
 typedef struct coffer__watch coffer__watch;
@@ -69,5 +79,9 @@ void coffer__server_forbids(coffer__server *server, const char *command_name); /
 void coffer__server_allows(coffer__server *server, const char *command_name); /* any more, or again */
 void coffer__watch_learn_version(coffer__watch *watch, const coffer_endpoint *endpoint, coffer_slice name, coffer_slice version);
 void coffer__watch_version(coffer__watch *watch, const coffer__server *server, char out[COFFER__VERSION_CAP]);
+
+/* It says that it is in this zone (empty: it does not say); `ours` is the options'. */
+void coffer__watch_learn_zone(coffer__watch *watch, const coffer_endpoint *endpoint, coffer_slice zone, coffer_slice ours);
+void coffer__watch_zone(coffer__watch *watch, const coffer__server *server, char out[COFFER__ZONE_BYTES_MAX + 1]);
 
 #endif

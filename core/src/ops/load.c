@@ -77,11 +77,14 @@ static void keep_stale(coffer_op *op, const coffer__seen *seen) {
 
 /* ---- looking ---- */
 
-static void look(coffer_op *op, coffer__step then) {
+/* On the primary: what is loaded is stored over what was seen there. */
+static coffer_call *look(coffer_op *op, coffer__step then) {
     state_of(op)->ended_before = coffer__flights_ended(op->ns->client->flights, op->wire_key);
-    if (coffer__op_call_on_key(op, &coffer__command_get) != NULL) {
+    coffer_call *call = coffer__op_call_on_key(op, &coffer__command_get);
+    if (call != NULL) {
         coffer__op_then(op, "look", then);
     }
+    return call;
 }
 
 /* True where a load is needed. False: the op is finished, with what was seen or an error. */
@@ -325,7 +328,7 @@ static void lead(coffer_op *op) {
     load_state *state = state_of(op);
     bool others_ended = coffer__flights_ended(op->ns->client->flights, op->wire_key) != state->ended_before;
     if (others_ended && !state->away && coffer__is_on(op, op->key)) {
-        look(op, looked_again);
+        (void)look(op, looked_again);
     } else {
         load(op);
     }
@@ -366,14 +369,27 @@ static void looked(coffer_op *op) {
     }
 }
 
+/* A hit is a hit, whoever gave it. Anything else a replica may have said because it is behind. */
+static void looked_anywhere(coffer_op *op) {
+    const coffer_call *call = &op->calls[0];
+    if (!coffer__call_may_be_behind(call)) {
+        looked(op);
+    } else if (call->status != COFFER_OK || is_load_needed(op)) {
+        (void)look(op, looked);
+    }
+}
+
 static void begin_load(coffer_op *op) {
     if (!coffer__op_prepare_key(op, false)) {
         return;
     }
     if (coffer__is_bypassed(op)) {
         join(op);
-    } else {
-        look(op, looked);
+        return;
+    }
+    coffer_call *call = look(op, looked_anywhere);
+    if (call != NULL) {
+        coffer__op_read_anywhere(op, call);
     }
 }
 

@@ -256,6 +256,9 @@ static void got_each(coffer_op *op) {
 static void call_for_values(coffer_op *op) {
     bool routed = coffer__client_is_routed(op->ns->client);
     if (call_on_all_keys(op, routed ? &coffer__command_get : &coffer__command_mget, routed ? 1 : KEYS_A_COMMAND)) {
+        for (size_t i = 0; i < op->call_count; i++) {
+            coffer__op_read_anywhere(op, &op->calls[i]);
+        }
         coffer__op_then(op, "get", routed ? got_each : got_many);
     }
 }

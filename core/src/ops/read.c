@@ -38,9 +38,11 @@ static bool begin_look(coffer_op *op, const char *step_name, coffer__step then) 
         coffer__op_finish(op, COFFER_MISS);
         return false;
     }
-    if (coffer__op_call_on_key(op, &coffer__command_get) == NULL) {
+    coffer_call *call = coffer__op_call_on_key(op, &coffer__command_get);
+    if (call == NULL) {
         return false;
     }
+    coffer__op_read_anywhere(op, call);
     coffer__op_then(op, step_name, then);
     return true;
 }
@@ -108,6 +110,12 @@ static void measured(coffer_op *op) {
     coffer__op_finish(op, COFFER_OK);
 }
 
+static void call_to_measure(coffer_op *op, const coffer__command *command) {
+    coffer_call *call = coffer__op_call(op, command);
+    coffer__call_argument(call, op->wire_key);
+    coffer__op_read_anywhere(op, call);
+}
+
 static void begin_ttl(coffer_op *op) {
     if (!coffer__op_prepare_key(op, false)) {
         return;
@@ -117,8 +125,8 @@ static void begin_ttl(coffer_op *op) {
         return;
     }
     if (coffer__op_begin_calls(op, 2)) {
-        coffer__call_argument(coffer__op_call(op, &coffer__command_get), op->wire_key);
-        coffer__call_argument(coffer__op_call(op, &coffer__command_pttl), op->wire_key);
+        call_to_measure(op, &coffer__command_get);
+        call_to_measure(op, &coffer__command_pttl);
         coffer__op_then(op, "measure", measured);
     }
 }

@@ -14,6 +14,8 @@
 #define COFFER__FIELD_BOOL(field) bool field;
 #define COFFER__FIELD_CHOICE(field) int field;
 
+enum { COFFER__ZONE_BYTES_MAX = 63 };
+
 struct coffer_options {
 #define COFFER__OPTION_FIELD(name, kind, field, default_text, environment, per_namespace, help) COFFER__FIELD_##kind(field)
     COFFER_OPTION_MAP(COFFER__OPTION_FIELD)

@@ -5,8 +5,13 @@
 
 static coffer_status fill(coffer__topology *topology, const coffer_options *options) {
     topology->map = coffer__slot_map_new(topology->endpoints);
-    return topology->map == NULL ? COFFER_NO_MEMORY
-                                 : coffer__topology_add_seeds(topology, options->cluster_nodes, (uint16_t)options->port, options->tls);
+    if (topology->map == NULL) {
+        return COFFER_NO_MEMORY;
+    }
+    if (options->read_from != COFFER_READ_PRIMARY) {
+        coffer__slot_map_read_replicas(topology->map);
+    }
+    return coffer__topology_add_seeds(topology, options->cluster_nodes, (uint16_t)options->port, options->tls);
 }
 
 /* The nodes that the last answer named, then the seeds. */

@@ -13,6 +13,8 @@ typedef struct interned {
     coffer_endpoint endpoint; /* first: what is lent is a pointer to it */
     struct interned *next;
     _Atomic unsigned timeouts;
+    _Atomic(const coffer_endpoint *) replicas[COFFER__REPLICAS_MOST];
+    size_t replica_count; /* while they are listed: so far */
     char names[]; /* host, path */
 } interned;
 
@@ -54,7 +56,8 @@ void coffer__endpoints_after_fork(coffer__endpoints *endpoints) {
 }
 
 static bool is_same(const coffer_endpoint *a, const coffer_endpoint *b) {
-    return a->port == b->port && a->tls == b->tls && coffer_slice_equal(a->host, b->host) && coffer_slice_equal(a->path, b->path);
+    return a->port == b->port && a->tls == b->tls && a->replica == b->replica && coffer_slice_equal(a->host, b->host) &&
+           coffer_slice_equal(a->path, b->path);
 }
 
 static void copy_text(coffer_slice *text, char *to) {
@@ -110,5 +113,37 @@ unsigned coffer__endpoint_timed_out(const coffer_endpoint *endpoint) {
 void coffer__endpoint_answered(const coffer_endpoint *endpoint) {
     if (atomic_load_explicit(&of(endpoint)->timeouts, memory_order_relaxed) != 0) {
         atomic_store_explicit(&of(endpoint)->timeouts, 0, memory_order_relaxed);
+    }
+}
+
+/* ---- replicas --------------------------------------------------------------------------------------------------- */
+
+const coffer_endpoint *coffer__endpoint_replica(const coffer_endpoint *primary, size_t index) {
+    return index < COFFER__REPLICAS_MOST ? atomic_load_explicit(&of(primary)->replicas[index], memory_order_acquire) : NULL;
+}
+
+void coffer__endpoint_replicas_begin(const coffer_endpoint *primary) {
+    of(primary)->replica_count = 0;
+}
+
+static bool is_listed(const interned *primary, const coffer_endpoint *replica) {
+    size_t at = 0;
+    while (at < primary->replica_count && atomic_load_explicit(&primary->replicas[at], memory_order_relaxed) != replica) {
+        at++;
+    }
+    return at < primary->replica_count;
+}
+
+void coffer__endpoint_replicas_add(const coffer_endpoint *primary, const coffer_endpoint *replica) {
+    interned *one = of(primary);
+    if (one->replica_count < COFFER__REPLICAS_MOST && !is_listed(one, replica)) {
+        atomic_store_explicit(&one->replicas[one->replica_count++], replica, memory_order_release);
+    }
+}
+
+/* Only now do those of before go that are no more: nobody sees a list that is empty for a moment. */
+void coffer__endpoint_replicas_end(const coffer_endpoint *primary) {
+    for (size_t i = of(primary)->replica_count; i < COFFER__REPLICAS_MOST; i++) {
+        atomic_store_explicit(&of(primary)->replicas[i], NULL, memory_order_relaxed);
     }
 }

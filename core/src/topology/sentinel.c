@@ -24,7 +24,7 @@ static coffer_status fill(coffer__topology *topology, const coffer_options *opti
         return COFFER_NO_MEMORY;
     }
     memcpy(topology->sentinel.master, options->sentinel_master, size);
-    topology->question[2] = coffer_slice_text(topology->sentinel.master);
+    topology->question[2] = topology->second_question[2] = coffer_slice_text(topology->sentinel.master);
     return coffer__topology_add_seeds(topology, options->sentinel_nodes, 26379, coffer__options_sentinel_tls(options));
 }
 
@@ -98,6 +98,39 @@ static void become_primary(coffer__topology *topology, const coffer_endpoint *pr
     atomic_store_explicit(&topology->sentinel.primary, primary, memory_order_release);
 }
 
+static bool is_heard(const coffer__refresh *refresh, const coffer_endpoint *replica) {
+    size_t at = 0;
+    while (at < refresh->replica_count && refresh->replicas[at] != replica) {
+        at++;
+    }
+    return at < refresh->replica_count;
+}
+
+/* All that any of them takes to be well: one that is not is found out when it is asked. */
+void coffer__sentinel_learn_replicas(coffer__topology *topology, coffer__refresh *refresh, const coffer__reply *reply) {
+    coffer__sentinel_answer answer;
+    refresh->hears_replicas = refresh->hears_replicas || (reply->node_count > 0 && reply->nodes[0].type == COFFER__REPLY_ARRAY);
+    for (size_t node = 1; coffer__sentinel_next_replica(reply, &node, refresh->asked->host, &answer);) {
+        coffer_endpoint wanted = {.host = answer.host, .port = answer.port, .tls = topology->sentinel.tls, .replica = true};
+        const coffer_endpoint *replica = coffer__endpoints_intern(topology->endpoints, &wanted);
+        if (replica != NULL && !is_heard(refresh, replica) && refresh->replica_count < COFFER__REPLICAS_MOST) {
+            refresh->replicas[refresh->replica_count++] = replica;
+        }
+    }
+}
+
+/* A sentinel that has not heard of a failover yet takes the new primary for a replica. */
+static void settle_replicas(const coffer__refresh *refresh, const coffer_endpoint *primary) {
+    coffer__endpoint_replicas_begin(primary);
+    for (size_t i = 0; i < refresh->replica_count; i++) {
+        const coffer_endpoint *replica = refresh->replicas[i];
+        if (replica->port != primary->port || !coffer_slice_equal(replica->host, primary->host)) {
+            coffer__endpoint_replicas_add(primary, replica);
+        }
+    }
+    coffer__endpoint_replicas_end(primary);
+}
+
 coffer_status coffer__sentinel_settle(coffer__topology *topology, const coffer__refresh *refresh) {
     if (refresh->named == NULL) {
         return COFFER_SERVER;
@@ -108,6 +141,9 @@ coffer_status coffer__sentinel_settle(coffer__topology *topology, const coffer__
     topology->sentinel.older = older ? topology->sentinel.older + 1 : 0;
     if (!older || topology->sentinel.older >= OLDER_ROUNDS_MOST) {
         become_primary(topology, refresh->named, refresh->epoch, false);
+    }
+    if (refresh->hears_replicas) {
+        settle_replicas(refresh, primary_of(topology));
     }
     atomic_store_explicit(&topology->sentinel.refused, NULL, memory_order_relaxed); /* it may be asked again */
     coffer__lock_drop(topology->lock);
@@ -147,6 +183,7 @@ const coffer__topology_kind coffer__sentinel = {
     .every_jitter_ms = 1000,
     .question = {{"SENTINEL", 8}, {"MASTER", 6}},
     .question_words = 3,
+    .second_question = {{"SENTINEL", 8}, {"REPLICAS", 8}},
     .fill = fill,
     .endpoint = endpoint,
     .is_known = is_known,

@@ -26,5 +26,9 @@ typedef struct coffer__sentinel_switch {
 /* Whether it is an announcement at all, of whatever; and whether it is of use, in the same sense. */
 bool coffer__sentinel_is_announcement(const coffer__reply *message);
 bool coffer__sentinel_read_switch(const coffer__reply *message, coffer_slice master, coffer_slice asked, coffer__sentinel_switch *news);
+/* What a sentinel answers to SENTINEL REPLICAS name: such a row for each, one in the other. From `*node` (at first 1, then where it was left) the next that may
+ * be read from: it can be connected to, by the same rules, is not down or cut off (s_down, o_down, disconnected), is linked to its master, and
+ * announced. False behind the last, or where the reply is of another form. */
+bool coffer__sentinel_next_replica(const coffer__reply *reply, size_t *node, coffer_slice asked, coffer__sentinel_answer *replica);
 
 #endif

@@ -12,11 +12,13 @@ enum { RANGES_MOST = COFFER__SLOTS, NODES_MOST = 2048 };
 /* A node and whose replica it is: a primary is its own. */
 typedef struct named_node {
     const coffer_endpoint *endpoint, *primary;
+    const coffer_endpoint *reader; /* of a replica that is read from, else NULL */
 } named_node;
 
 struct coffer__slot_map {
     _Atomic(const coffer_endpoint *) owners[COFFER__SLOTS];
     atomic_bool learnt;
+    bool reads_replicas;
     coffer__endpoints *endpoints;
     coffer__lock *lock; /* of what follows, and for those who write `owners` */
     uint64_t moved_at[COFFER__SLOTS]; /* the number of the MOVED that corrected it last */
@@ -61,6 +63,10 @@ void coffer__slot_map_after_fork(coffer__slot_map *map) {
     coffer__lock_reset(map->lock);
 }
 
+void coffer__slot_map_read_replicas(coffer__slot_map *map) {
+    map->reads_replicas = true;
+}
+
 const coffer_endpoint *coffer__slot_map_owner(const coffer__slot_map *map, uint16_t slot) {
     return atomic_load_explicit(&map->owners[slot], memory_order_acquire);
 }
@@ -83,14 +89,11 @@ const coffer_endpoint *coffer__slot_map_node(coffer__slot_map *map, size_t index
     return node;
 }
 
-const coffer_endpoint *coffer__slot_map_replica(coffer__slot_map *map, const coffer_endpoint *primary, size_t index) {
-    const coffer_endpoint *found = NULL;
+bool coffer__slot_map_is_primary(coffer__slot_map *map, const coffer_endpoint *node) {
+    bool found = false;
     coffer__lock_take(map->lock);
-    for (size_t i = 0; found == NULL && i < map->node_count; i++) {
-        const named_node *node = &map->nodes[i];
-        if (node->primary == primary && node->endpoint != primary && index-- == 0) {
-            found = node->endpoint;
-        }
+    for (size_t i = 0; !found && i < map->node_count; i++) {
+        found = map->nodes[i].primary == node;
     }
     coffer__lock_drop(map->lock);
     return found;
@@ -129,6 +132,13 @@ static const coffer_endpoint *read_node(const answer *a, size_t node) {
     return coffer__endpoints_intern(a->map->endpoints, &wanted);
 }
 
+/* The same server as it is read from. NULL where it is not, or memory is short: then it is not until the next answer. */
+static const coffer_endpoint *reader_of(const answer *a, const coffer_endpoint *replica) {
+    coffer_endpoint wanted = *replica;
+    wanted.replica = true;
+    return a->map->reads_replicas ? coffer__endpoints_intern(a->map->endpoints, &wanted) : NULL;
+}
+
 /* False where memory is short, or there are too many. */
 static bool add_node(answer *a, const coffer_endpoint *endpoint, const coffer_endpoint *primary) {
     for (size_t i = a->node_count; i > 0; i--) { /* a node's ranges tend to follow each other */
@@ -145,7 +155,8 @@ static bool add_node(answer *a, const coffer_endpoint *endpoint, const coffer_en
         a->nodes = larger;
         a->node_cap = cap;
     }
-    a->nodes[a->node_count++] = (named_node){endpoint, primary};
+    const coffer_endpoint *reader = endpoint == primary ? NULL : reader_of(a, endpoint);
+    a->nodes[a->node_count++] = (named_node){.endpoint = endpoint, .primary = primary, .reader = reader};
     return true;
 }
 
@@ -219,12 +230,30 @@ static void add_counts(coffer__slot_map *map, const answer *a) {
     map->counts.refused_replicas += a->counts.refused_replicas;
 }
 
+/* Of each primary of the answer; one that was named for some of its slots alone keeps nothing of before. */
+static void list_replicas(const answer *a) {
+    for (size_t i = 0; i < a->node_count; i++) {
+        coffer__endpoint_replicas_begin(a->nodes[i].primary);
+    }
+    for (size_t i = 0; i < a->node_count; i++) {
+        if (a->nodes[i].reader != NULL) {
+            coffer__endpoint_replicas_add(a->nodes[i].primary, a->nodes[i].reader);
+        }
+    }
+    for (size_t i = 0; i < a->node_count; i++) {
+        coffer__endpoint_replicas_end(a->nodes[i].primary);
+    }
+}
+
 /* The answer becomes the map, but for what MOVED has said since it was asked for. */
 static void take_answer(coffer__slot_map *map, answer *a, uint64_t ticket) {
     for (size_t slot = 0; slot < COFFER__SLOTS; slot++) {
         if (a->owners[slot] != NULL && map->moved_at[slot] <= ticket) {
             atomic_store_explicit(&map->owners[slot], a->owners[slot], memory_order_release);
         }
+    }
+    if (map->reads_replicas) {
+        list_replicas(a);
     }
     named_node *old = map->nodes;
     map->nodes = a->nodes;

@@ -32,10 +32,13 @@ void coffer__slot_map_after_fork(coffer__slot_map *map);
 const coffer_endpoint *coffer__slot_map_owner(const coffer__slot_map *map, uint16_t slot); /* NULL: not known */
 bool coffer__slot_map_is_empty(const coffer__slot_map *map); /* nothing was learnt yet */
 
-/* Node `index` of those that were named last, primaries first; NULL behind the last. And a primary's replicas. */
+/* From now on answers list each primary's replicas (coffer__endpoint_replica), as endpoints that are read from. */
+void coffer__slot_map_read_replicas(coffer__slot_map *map);
+
+/* Node `index` of those that were named last, primaries first; NULL behind the last. And whether that node is named as a primary. */
 size_t coffer__slot_map_node_count(coffer__slot_map *map);
 const coffer_endpoint *coffer__slot_map_node(coffer__slot_map *map, size_t index);
-const coffer_endpoint *coffer__slot_map_replica(coffer__slot_map *map, const coffer_endpoint *primary, size_t index);
+bool coffer__slot_map_is_primary(coffer__slot_map *map, const coffer_endpoint *node);
 
 void coffer__slot_map_moved(coffer__slot_map *map, uint16_t slot, const coffer_endpoint *owner);
 

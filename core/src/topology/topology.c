@@ -51,6 +51,8 @@ coffer_status coffer__topology_new(coffer__topology **topology, const coffer_opt
     }
     made->kind = kind_of(options);
     memcpy(made->question, made->kind->question, sizeof made->question);
+    memcpy(made->second_question, made->kind->second_question, sizeof made->second_question);
+    made->reads_replicas = options->read_from != COFFER_READ_PRIMARY;
     made->lock = coffer__lock_new();
     made->endpoints = coffer__endpoints_new();
     atomic_init(&made->due_ms, made->kind->question_words > 0 ? 0 : UINT64_MAX);
@@ -119,6 +121,22 @@ bool coffer__topology_announced(coffer__topology *topology, const coffer_endpoin
         coffer__topology_doubt(topology, now_ms);
     }
     return coffer__sentinel_is_announcement(message);
+}
+
+const char *coffer__topology_role(coffer__topology *topology, const coffer_endpoint *endpoint) {
+    if (endpoint->replica) {
+        return "replica";
+    }
+    if (coffer__topology_is_sentinel(topology, endpoint)) {
+        return "sentinel";
+    }
+    bool owns = topology->map != NULL ? coffer__slot_map_is_primary(topology->map, endpoint)
+                                      : endpoint == topology->kind->endpoint(topology, coffer_slice_of(NULL, 0), NULL);
+    return owns ? "primary" : "";
+}
+
+size_t coffer__topology_next_turn(coffer__topology *topology) {
+    return atomic_fetch_add_explicit(&topology->read_turn, 1, memory_order_relaxed);
 }
 
 const coffer_endpoint *coffer__topology_endpoint(coffer__topology *topology, coffer_slice wire_key, const coffer_endpoint *not_this) {
@@ -276,6 +294,16 @@ bool coffer__topology_asks_all(const coffer__topology *topology) {
 
 const coffer_endpoint *coffer__topology_candidate(coffer__topology *topology, size_t index) {
     return index < ASKED_MOST ? topology->kind->candidate(topology, index) : NULL;
+}
+
+const coffer_slice *coffer__topology_second_question(const coffer__topology *topology, size_t *count) {
+    bool asks = topology->reads_replicas && topology->kind->second_question[0].len > 0;
+    *count = asks ? topology->kind->question_words : 0;
+    return asks ? topology->second_question : NULL;
+}
+
+void coffer__topology_learn_replicas(coffer__topology *topology, coffer__refresh *refresh, const coffer__reply *reply) {
+    coffer__sentinel_learn_replicas(topology, refresh, reply);
 }
 
 coffer_status coffer__topology_settle(coffer__topology *topology, const coffer__refresh *refresh) {

@@ -32,8 +32,8 @@ bool coffer__topology_is_routed(const coffer__topology *topology);
 /* Whether servers are learnt by asking: where one fails another may be found. */
 bool coffer__topology_is_learnt(const coffer__topology *topology);
 
-/* Whether this endpoint is a sentinel, which holds no keys and has credentials of its own; and whether it must say that it is a primary before it is
- * used. `refused`: it has said that it is none, and is not used until the sentinels have been heard again. */
+/* Whether this endpoint is a sentinel, which holds no keys and has credentials of its own; and whether it must say that it is a primary (one that is
+ * read from: a replica) before it is used. `refused`: it has said that it is none, and is not used until the sentinels have been heard again. */
 bool coffer__topology_is_sentinel(const coffer__topology *topology, const coffer_endpoint *endpoint);
 bool coffer__topology_verifies(const coffer__topology *topology, const coffer_endpoint *endpoint);
 void coffer__topology_refused(coffer__topology *topology, const coffer_endpoint *endpoint);
@@ -47,6 +47,12 @@ bool coffer__topology_announced(coffer__topology *topology, const coffer_endpoin
  * lives; equal pointers are the same server. NULL: nothing is known yet (see coffer__topology_is_known). */
 const coffer_endpoint *coffer__topology_endpoint(coffer__topology *topology, coffer_slice wire_key, const coffer_endpoint *not_this);
 bool coffer__topology_is_known(const coffer__topology *topology);
+
+/* What an endpoint is, as far as is known: "primary" (it owns something now), "replica" (it is read from), "sentinel", or "" for neither. Static. */
+const char *coffer__topology_role(coffer__topology *topology, const coffer_endpoint *endpoint);
+
+/* A number that grows by one each time, so that reads go round the replicas (coffer__endpoint_replica). */
+size_t coffer__topology_next_turn(coffer__topology *topology);
 
 /* The node a redirect leads to, from the one that said it. NULL where memory is short. `moved`: the slot is its own from now on. */
 const coffer_endpoint *coffer__topology_redirected(coffer__topology *topology, const coffer__redirect *redirect, const coffer_endpoint *asked,
@@ -68,6 +74,9 @@ typedef struct coffer__refresh {
     const coffer_endpoint *asked;
     const coffer_endpoint *named; /* by the newest answer so far, where all are asked at once */
     uint64_t epoch; /* of that answer */
+    bool hears_replicas; /* at least one has answered the second question */
+    size_t replica_count;
+    const coffer_endpoint *replicas[COFFER__REPLICAS_MOST]; /* all that were named so far */
 } coffer__refresh;
 
 bool coffer__topology_is_due(const coffer__topology *topology, uint64_t now_ms); /* one load */
@@ -82,6 +91,11 @@ const coffer_slice *coffer__topology_question(const coffer__topology *topology, 
 bool coffer__topology_asks_all(const coffer__topology *topology);
 const coffer_endpoint *coffer__topology_candidate(coffer__topology *topology, size_t index);
 coffer_status coffer__topology_settle(coffer__topology *topology, const coffer__refresh *refresh);
+
+/* Where they are asked for replicas too, before they settle: a second question to each (NULL: there is none), and its answer, from refresh->asked. One that is of no use
+ * is not heard; where none is, the replicas stay as they are known. */
+const coffer_slice *coffer__topology_second_question(const coffer__topology *topology, size_t *count);
+void coffer__topology_learn_replicas(coffer__topology *topology, coffer__refresh *refresh, const coffer__reply *reply);
 
 /* The answer of whom was asked last. OK: something was learnt. SERVER: it was of no use. NO_MEMORY. */
 coffer_status coffer__topology_learn(coffer__topology *topology, coffer__refresh *refresh, const coffer__reply *reply);

@@ -11,6 +11,7 @@ typedef struct coffer__topology_kind {
     uint64_t every_ms, every_jitter_ms; /* between refreshes */
     coffer_slice question[3]; /* of a refresh; nothing: there are none */
     size_t question_words;
+    coffer_slice second_question[3]; /* where replicas are read from; of as many words, the last of which is the same */
     coffer_status (*fill)(coffer__topology *topology, const coffer_options *options); /* at least one seed */
     const coffer_endpoint *(*endpoint)(coffer__topology *topology, coffer_slice wire_key, const coffer_endpoint *not_this);
     bool (*is_known)(const coffer__topology *topology);
@@ -22,7 +23,8 @@ struct coffer__topology {
     coffer__endpoints *endpoints;
     const coffer_endpoint **seeds; /* those of the options */
     size_t seed_count;
-    coffer_slice question[3];
+    coffer_slice question[3], second_question[3];
+    bool reads_replicas;
     coffer__slot_map *map; /* of a cluster */
     struct {
         char *master; /* its name */
@@ -35,7 +37,7 @@ struct coffer__topology {
         _Atomic uint64_t answers, refused_answers;
     } sentinel;
     _Atomic(const coffer_endpoint *) hint; /* whom to ask first: a node that has just been named as an owner; may be NULL */
-    _Atomic size_t turn, next_candidate; /* so that commands without a key go round, and refreshes */
+    _Atomic size_t turn, next_candidate, read_turn; /* so that commands without a key go round, and refreshes, and reads */
     coffer__lock *lock; /* of what follows, and for those who write `due_ms` */
     _Atomic uint64_t due_ms;
     bool asking;
@@ -51,6 +53,7 @@ extern const coffer__topology_kind coffer__sentinel;
 
 /* sentinel.c: an answer heard, and all of them heard; an announcement: false where it says nothing of our master. */
 coffer_status coffer__sentinel_learn(coffer__topology *topology, coffer__refresh *refresh, const coffer__reply *reply);
+void coffer__sentinel_learn_replicas(coffer__topology *topology, coffer__refresh *refresh, const coffer__reply *reply);
 coffer_status coffer__sentinel_settle(coffer__topology *topology, const coffer__refresh *refresh);
 bool coffer__sentinel_announced(coffer__topology *topology, const coffer_endpoint *by, const coffer__reply *message);
 

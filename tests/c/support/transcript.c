@@ -123,7 +123,7 @@ static named_conn *conn_named(player *p, const char *name) {
 /* For a call to this server of a cluster: NULL where it refuses connections. */
 static named_conn *conn_to(player *p, const coffer_endpoint *endpoint) {
     char name[16];
-    snprintf(name, sizeof name, "%.*s", (int)endpoint->host.len, endpoint->host.data);
+    snprintf(name, sizeof name, "%.*s%s", (int)endpoint->host.len, endpoint->host.data, endpoint->replica ? "/r" : "");
     named_conn *c = conn_place(p, name);
     c->at = endpoint;
     if (c->down) {

@@ -5,7 +5,7 @@
  *     op get key=42 [value=.. ttl_ms=.. id=.. delta=.. as=NAME]    begins an operation, called `op` unless named; calls go to the conn in use
  *     use a                                                        which conn that is (a at first); made at its first call
  *     options url=redis+cluster://a,b                              calls go to the conn named like the server they are for, whatever is in use; made anew
- *                                                                  once it has failed. The refresh is an operation called `refresh`
+ *                                                                  once it has failed; to be read from as a replica, a/r. The refresh is an operation called `refresh`
  *     listen news a                                                   a conn "news" that listens to what the sentinel a announces
  *     down a    up a                                               that server refuses connections, or takes them again
  *     > a GET app:users:42                                         the next command on that conn is exactly this

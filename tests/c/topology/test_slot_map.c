@@ -68,14 +68,20 @@ static void test_ranges_become_owners(void **state) {
 static void test_replicas_are_kept_with_their_primary(void **state) {
     (void)state;
     world w = new_world();
+    coffer__slot_map_read_replicas(w.map);
     assert_int_equal(learn(&w, "*2\r\n*5\r\n:0\r\n:9\r\n" NODE("1\r\na", 1) NODE("2\r\na1", 2)
                                    NODE("2\r\na2", 3) "*4\r\n:10\r\n:19\r\n" NODE("1\r\nb", 4) NODE("2\r\na1", 2)),
                      COFFER_OK);
     const coffer_endpoint *a = coffer__slot_map_owner(w.map, 0);
-    assert_true(coffer_slice_equal(coffer__slot_map_replica(w.map, a, 0)->host, COFFER_SLICE("a1")) ||
-                coffer_slice_equal(coffer__slot_map_replica(w.map, a, 0)->host, COFFER_SLICE("a2")));
-    assert_non_null(coffer__slot_map_replica(w.map, a, 1));
-    assert_null(coffer__slot_map_replica(w.map, a, 2));
+    const coffer_endpoint *a1 = coffer__endpoint_replica(a, 0), *a2 = coffer__endpoint_replica(a, 1);
+    assert_true(a1 != NULL && a2 != NULL && a1 != a2 && a1->replica && a2->replica);
+    assert_true(coffer_slice_equal(a1->host, COFFER_SLICE("a1")) || coffer_slice_equal(a1->host, COFFER_SLICE("a2")));
+    assert_null(coffer__endpoint_replica(a, 2));
+    const coffer_endpoint *b = coffer__slot_map_owner(w.map, 10);
+    assert_ptr_equal(coffer__endpoint_replica(b, 0), coffer_slice_equal(a1->host, COFFER_SLICE("a1")) ? a1 : a2);
+    assert_null(coffer__endpoint_replica(b, 1));
+    assert_true(coffer__slot_map_is_primary(w.map, a) && coffer__slot_map_is_primary(w.map, b));
+    assert_false(coffer__slot_map_is_primary(w.map, a1));
     assert_true(coffer_slice_equal(coffer__slot_map_node(w.map, 0)->host, COFFER_SLICE("a"))); /* primaries first */
     assert_true(coffer_slice_equal(coffer__slot_map_node(w.map, 1)->host, COFFER_SLICE("b")));
     free_world(&w);
