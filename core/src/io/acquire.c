@@ -52,6 +52,7 @@ static coffer_status use_grant(coffer__hold *hold, coffer__grant grant) {
         coffer__pool_give_up_slot(hold->pool, NULL);
         return failed(hold, status);
     }
+    hold->ticket.slot = hold->link->slot;
     hold->stage = COFFER__STAGE_CONNECTING;
     return COFFER_OK;
 }
@@ -71,7 +72,7 @@ static coffer_status wait_for_grant(coffer__hold *hold) {
     coffer__run *run = hold->run;
     uint64_t end_us = coffer__clock_earlier(hold->acquire_until_us, run->limits.deadline_us);
     for (;;) {
-        atomic_store_explicit(&run->woken, false, memory_order_relaxed);
+        coffer__wake_clear(&run->wake);
         coffer__grant grant = coffer__pool_granted(hold->pool, &hold->ticket);
         if (grant != COFFER__GRANT_NONE) {
             return use_grant(hold, grant);

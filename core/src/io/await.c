@@ -9,6 +9,8 @@
  *
  * Whoever leaves without having led passes such a wake on in the same way, so none is lost by a deadline or a signal.
  * A wake may come for nothing; then the op is asked once too often, which does no harm. */
+#define _GNU_SOURCE /* ppoll */
+
 #include "run_internal.h"
 
 #include "base/alloc.h"
@@ -16,37 +18,21 @@
 #include "engine/waiter.h"
 
 #include <errno.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 enum { WAKES_AT_ONCE = 16, PAUSE_WITHOUT_MEMORY_MS = 1 };
 
 /* ---- the wake --------------------------------------------------------------------------------------------------- */
 
 void coffer__run_wake(void *data) {
-    coffer__run *run = (coffer__run *)data;
-    pthread_mutex_lock(&run->mutex);
-    atomic_store(&run->woken, true);
-    if (run->polling) {
-        eventfd_write(run->wake_fd, 1);
-    } else {
-        pthread_cond_signal(&run->cond);
-    }
-    pthread_mutex_unlock(&run->mutex);
+    coffer__wake_up(&((coffer__run *)data)->wake);
 }
 
 static bool is_woken(coffer__run *run) {
-    return atomic_load_explicit(&run->woken, memory_order_acquire);
+    return coffer__wake_is_up(&run->wake);
 }
 
 void coffer__run_sleep(coffer__run *run, uint64_t until_us) {
-    const struct timespec until = coffer__clock_deadline(until_us);
-    int timed_out = 0;
-    pthread_mutex_lock(&run->mutex);
-    while (!is_woken(run) && timed_out == 0) {
-        timed_out = pthread_cond_timedwait(&run->cond, &run->mutex, &until);
-    }
-    pthread_mutex_unlock(&run->mutex);
+    coffer__wake_sleep(&run->wake, until_us);
     run->now_us = coffer__clock_us();
 }
 
@@ -62,7 +48,7 @@ static size_t collect(coffer__link *link, coffer__run *own, coffer_waiter *other
             others[count++] = waiter;
             continue;
         }
-        atomic_store_explicit(&own->woken, true, memory_order_relaxed);
+        coffer__wake_note(&own->wake);
         coffer_waiter_free(waiter);
     }
     return count;
@@ -108,6 +94,42 @@ void coffer__run_unlock(coffer__run *run) {
     }
 }
 
+/* ---- writing for several at once
+
+ * A write costs as much as all the rest of a call, and callers whose replies came together ask again together. So when several were woken, what is put
+ * in next is held back until the last of them has put in his, who writes for all. The leader writes when a time has passed in which they could have
+ * come. Where they did not, the link is in other use, and it is tried less often. All under the link's mutex. */
+
+enum { WOKEN_AT_LEAST = 3, GATHER_US = 20, GATHER_EACH_US = 40, MISSED_AT_MOST = 10 };
+
+static void begin_gather(coffer__gather *gather, size_t woken_count, uint64_t now_us) {
+    if (gather->until_us != 0) {
+        gather->awaited_count += woken_count;
+        gather->woken_count += woken_count;
+    } else if (woken_count >= WOKEN_AT_LEAST && gather->skip == 0) {
+        gather->awaited_count = gather->woken_count = woken_count;
+        gather->until_us = now_us + GATHER_US + GATHER_EACH_US * woken_count;
+    } else if (woken_count >= WOKEN_AT_LEAST) {
+        gather->skip--;
+    }
+}
+
+static void end_gather(coffer__gather *gather) {
+    if (gather->until_us != 0) {
+        bool missed = gather->awaited_count * 2 > gather->woken_count;
+        gather->missed = !missed ? 0 : gather->missed < MISSED_AT_MOST ? gather->missed + 1 : MISSED_AT_MOST;
+        gather->skip = (1u << gather->missed) - 1;
+        gather->until_us = 0;
+    }
+}
+
+/* Somebody has put in what he wants. */
+static void count_in(coffer__gather *gather) {
+    if (gather->until_us != 0 && --gather->awaited_count == 0) {
+        end_gather(gather);
+    }
+}
+
 /* ---- taking part ------------------------------------------------------------------------------------------------ */
 
 static void follow(coffer__link *link, coffer__hold *hold) {
@@ -125,24 +147,43 @@ static void unfollow(coffer__link *link, coffer__hold *hold) {
     hold->follows = false;
 }
 
-/* What is to be written is written. Under the mutex. */
+/* What is to be written is written, if it is not held back. Under the mutex. */
 static void write_out(coffer__run *run, coffer__hold *hold) {
+    if (hold->link->gather.until_us != 0) {
+        hold->writes = false;
+        return;
+    }
     coffer__link_flush(hold->link, run);
     hold->writes = coffer_conn_output(hold->link->conn).len > 0 || coffer__stream_has_unsent(&hold->link->stream);
+}
+
+/* What falls to the leader, from time to time. Under the mutex. */
+static void look_after(coffer__run *run, coffer__hold *hold) {
+    coffer__link *link = hold->link;
+    if (run->now_us >= link->gather.until_us) {
+        end_gather(&link->gather);
+    }
+    write_out(run, hold);
+    hold->due_us = coffer__link_heed_stall(link, run->now_us);
+    if (link->gather.until_us != 0) {
+        hold->due_us = coffer__clock_earlier(hold->due_us, link->gather.until_us);
+    }
 }
 
 static void take_part(coffer__run *run, coffer__hold *hold) {
     coffer__link *link = hold->link;
     coffer__run_lock(run, link);
-    write_out(run, hold);
-    if (coffer_conn_status(link->conn) == COFFER_OK) {
-        if (link->leader == NULL) {
-            link->leader = run;
-            hold->leads = true;
-            hold->stall_us = coffer__link_heed_stall(link, run->now_us);
-        } else {
-            follow(link, hold);
-        }
+    if (hold->has_put) {
+        count_in(&link->gather);
+        hold->has_put = false;
+    }
+    if (coffer_conn_status(link->conn) == COFFER_OK && link->leader == NULL) {
+        link->leader = run;
+        hold->leads = true;
+        look_after(run, hold);
+    } else if (coffer_conn_status(link->conn) == COFFER_OK) {
+        write_out(run, hold);
+        follow(link, hold);
     }
     coffer__run_unlock(run);
 }
@@ -161,44 +202,53 @@ static coffer_waiter *put_down(coffer__hold *hold) {
     return link->leader == NULL && link->followers != NULL ? coffer__waiter_ref(link->followers->run->waiter) : NULL;
 }
 
+/* What a leader does when it has read, or waited long enough: `got` as of coffer__stream_receive. When its own call has ended, the lead is put down in
+ * the same breath. */
+static void take_in(coffer__run *run, coffer__hold *hold, const char *buffer, ssize_t got) {
+    coffer__link *link = hold->link;
+    bool again = true;
+    coffer__link_lock(link);
+    coffer__link_came(link, buffer, got, run->now_us);
+    while (again) {
+        coffer_waiter *others[WAKES_AT_ONCE], *next = NULL;
+        bool was_woken = is_woken(run);
+        size_t count = collect(link, run, others);
+        begin_gather(&link->gather, count + (is_woken(run) && !was_woken), run->now_us);
+        if (is_woken(run) && count < WAKES_AT_ONCE) {
+            next = put_down(hold);
+        } else {
+            look_after(run, hold);
+        }
+        again = count == WAKES_AT_ONCE || (coffer_conn_status(link->conn) != COFFER_OK && !atomic_load(&link->broken));
+        coffer__link_unlock(link);
+        wake_all(others, count);
+        wake_all(&next, next == NULL ? 0 : 1);
+        if (again) {
+            coffer__link_lock(link);
+        }
+    }
+}
+
 static void leave(coffer__run *run, coffer__hold *hold) {
     if (hold->leads || hold->follows) {
         coffer__link_lock(hold->link);
+        if (hold->leads) { /* what it holds back itself must not lie there for the next to come */
+            end_gather(&hold->link->gather);
+            write_out(run, hold);
+        }
         tell(hold->link, run, put_down(hold));
     }
 }
 
 /* ---- one link, and nothing else to wait for --------------------------------------------------------------------- */
 
-/* What a leader does when it has read, or waited long enough: `got` as of coffer__stream_receive. Under the mutex. */
-static void came(coffer__run *run, coffer__hold *hold, const char *buffer, ssize_t got) {
-    coffer__link_came(hold->link, buffer, got, run->now_us);
-    write_out(run, hold);
-    hold->stall_us = coffer__link_heed_stall(hold->link, run->now_us);
-}
-
-/* Reads until a call of its own has ended, and puts the lead down in the same breath; or until something cannot be written. */
+/* Reads until a call of its own has ended; or until something cannot be written. */
 static void read_alone(coffer__run *run, coffer__hold *hold, char *buffer, uint64_t until_us) {
-    coffer__link *link = hold->link;
     while (hold->leads && !hold->writes && !is_woken(run) && run->now_us < until_us) {
-        coffer_waiter *others[WAKES_AT_ONCE];
-        coffer_waiter *next = NULL;
-        uint64_t first_us = coffer__clock_earlier(until_us, hold->stall_us);
-        ssize_t got = coffer__stream_receive(&link->stream, buffer, COFFER__READ_BYTES, run->now_us, first_us);
+        uint64_t first_us = coffer__clock_earlier(until_us, hold->due_us);
+        ssize_t got = coffer__stream_receive(&hold->link->stream, buffer, COFFER__READ_BYTES, run->now_us, first_us);
         run->now_us = coffer__clock_us();
-        coffer__link_lock(link);
-        came(run, hold, buffer, got);
-        size_t count = collect(link, run, others);
-        if (is_woken(run) && count < WAKES_AT_ONCE) {
-            next = put_down(hold);
-        }
-        coffer__link_unlock(link);
-        wake_all(others, count);
-        wake_all(&next, next == NULL ? 0 : 1);
-        if (count == WAKES_AT_ONCE) {
-            coffer__link_lock(link);
-            tell(link, run, NULL);
-        }
+        take_in(run, hold, buffer, got);
     }
 }
 
@@ -230,13 +280,10 @@ static bool fill_polls(coffer__run *run, bool *pending) {
     for (const coffer__hold *hold = &run->hold; hold != NULL; hold = hold->next) {
         holds++;
     }
-    if (run->wake_fd < 0) {
-        run->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    }
-    if (run->wake_fd < 0 || !polls_reserve(run, holds)) {
+    if (!coffer__wake_has_fd(&run->wake) || !polls_reserve(run, holds)) {
         return false;
     }
-    run->polls[run->poll_count++] = (struct pollfd){.fd = run->wake_fd, .events = POLLIN};
+    run->polls[run->poll_count++] = (struct pollfd){.fd = run->wake.fd, .events = POLLIN};
     for (coffer__hold *hold = &run->hold; hold != NULL; hold = hold->next) {
         if (takes_part(hold)) {
             short events = (short)((hold->leads ? POLLIN : 0) | (hold->writes ? POLLOUT : 0));
@@ -247,33 +294,16 @@ static bool fill_polls(coffer__run *run, bool *pending) {
     return true;
 }
 
-static void begin_polling(coffer__run *run) {
-    pthread_mutex_lock(&run->mutex);
-    run->polling = true;
-    pthread_mutex_unlock(&run->mutex);
-}
-
-static void end_polling(coffer__run *run) {
-    eventfd_t drained;
-    pthread_mutex_lock(&run->mutex);
-    run->polling = false;
-    pthread_mutex_unlock(&run->mutex);
-    eventfd_read(run->wake_fd, &drained);
-}
-
 static void serve(coffer__run *run, coffer__hold *hold, short events, char *buffer) {
     coffer__link *link = hold->link;
-    ssize_t got = -EAGAIN;
-    if (hold->leads && (events & ~POLLOUT) != 0) {
-        got = coffer__stream_receive_now(&link->stream, buffer, COFFER__READ_BYTES);
-    }
-    coffer__link_lock(link);
-    if (hold->leads) {
-        came(run, hold, buffer, got);
-    } else {
+    if (!hold->leads) {
+        coffer__link_lock(link);
         write_out(run, hold);
+        tell(link, run, NULL);
+        return;
     }
-    tell(link, run, NULL);
+    ssize_t got = (events & ~POLLOUT) == 0 ? -EAGAIN : coffer__stream_receive_now(&link->stream, buffer, COFFER__READ_BYTES);
+    take_in(run, hold, buffer, got);
 }
 
 /* In the order in which fill_polls went; a link that breaks meanwhile is looked for in the rest, for it may be another's doing. */
@@ -282,8 +312,8 @@ static void serve_all(coffer__run *run, char *buffer) {
         int fd = takes_part(hold) ? coffer__stream_fd(&hold->link->stream) : -1;
         for (size_t at = 1; fd >= 0 && at < run->poll_count; at++) {
             bool pending = hold->leads && coffer__stream_has_pending(&hold->link->stream);
-            bool stalled = hold->leads && run->now_us >= hold->stall_us;
-            if (run->polls[at].fd == fd && (run->polls[at].revents != 0 || pending || stalled)) {
+            bool due = hold->leads && run->now_us >= hold->due_us;
+            if (run->polls[at].fd == fd && (run->polls[at].revents != 0 || pending || due)) {
                 serve(run, hold, (short)(run->polls[at].revents | (pending ? POLLIN : 0)), buffer);
                 break;
             }
@@ -295,16 +325,16 @@ static void serve_all(coffer__run *run, char *buffer) {
 static bool poll_all(coffer__run *run, char *buffer, uint64_t until_us) {
     bool pending;
     for (const coffer__hold *hold = &run->hold; hold != NULL; hold = hold->next) {
-        until_us = hold->leads ? coffer__clock_earlier(until_us, hold->stall_us) : until_us;
+        until_us = hold->leads ? coffer__clock_earlier(until_us, hold->due_us) : until_us;
     }
     if (!fill_polls(run, &pending)) {
         return false;
     }
-    begin_polling(run);
-    if (!is_woken(run)) {
-        poll(run->polls, (nfds_t)run->poll_count, pending ? 0 : coffer__clock_left_ms(until_us));
+    if (coffer__wake_begin_poll(&run->wake)) {
+        const struct timespec left = coffer__clock_left(pending ? 0 : until_us);
+        ppoll(run->polls, (nfds_t)run->poll_count, &left, NULL);
     }
-    end_polling(run);
+    coffer__wake_end_poll(&run->wake);
     run->now_us = coffer__clock_us();
     serve_all(run, buffer);
     return true;

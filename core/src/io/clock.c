@@ -42,6 +42,11 @@ int coffer__clock_left_ms(uint64_t until_us) {
     return (int)((left_us(until_us) + COFFER__US_PER_MS - 1) / COFFER__US_PER_MS);
 }
 
+struct timespec coffer__clock_left(uint64_t until_us) {
+    uint64_t left = left_us(until_us);
+    return (struct timespec){.tv_sec = (time_t)(left / US_PER_S), .tv_nsec = (long)(left % US_PER_S) * NS_PER_US};
+}
+
 struct timespec coffer__clock_deadline(uint64_t until_us) {
     uint64_t left = left_us(until_us);
     struct timespec at;

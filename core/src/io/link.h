@@ -23,10 +23,20 @@ enum { COFFER__NAME_CAP = 160, COFFER__DETAIL_CAP = 320 };
 typedef struct coffer__dial coffer__dial; /* what only a link that connects has */
 typedef struct coffer__hold coffer__hold; /* a run's share of a link; run_internal.h */
 
+typedef struct coffer__row coffer__row; /* pool.c */
+
+/* Writing for several at once; await.c. */
+typedef struct coffer__gather {
+    uint64_t until_us; /* until then at most nothing is written; 0: it is written at once */
+    size_t woken_count; /* callers who may put in another call before */
+    size_t awaited_count; /* of them, those who did not yet */
+    unsigned missed, skip; /* how often in a row they did not; how many occasions are let pass therefore */
+} coffer__gather;
+
 typedef struct coffer__link {
     /* its pool's, under the pool's mutex */
-    struct coffer__link *newer, *older; /* in the row of those that have room for another caller */
-    bool roomy; /* in that row */
+    struct coffer__link *before, *after; /* in its row: of the idle ones, or of those with room for another caller */
+    coffer__row *row; /* NULL: in none */
     size_t slot; /* its place in its pool */
     uint64_t idle_since_ms;
     _Atomic size_t users; /* read by a forked child, and by a user who wants to know whether it is alone */
@@ -39,6 +49,7 @@ typedef struct coffer__link {
     pthread_mutex_t mutex; /* of what follows */
     coffer_conn *conn; /* NULL until it is open */
     const void *leader; /* the run that reads; NULL: nobody does */
+    coffer__gather gather;
     coffer__hold *followers; /* who wait for replies that somebody else reads */
     uint64_t moved_us; /* when bytes last came, or the first call was put into an idle conn */
 } coffer__link;

@@ -8,7 +8,15 @@
 #include <assert.h>
 #include <pthread.h>
 
+/* So many callers have a link each: what they ask is written and answered side by side. More share, as many on one link as it takes, for what they ask
+ * is written together. Where it turns is measured: bench row T4. */
+enum { CALLERS_APART = 8 };
+
 typedef _Atomic(coffer__link *) slot;
+
+struct coffer__row {
+    coffer__link *first, *last;
+};
 
 struct coffer__pool {
     pthread_mutex_t mutex;
@@ -17,7 +25,9 @@ struct coffer__pool {
     size_t min, max, depth;
     uint64_t idle_ms;
     size_t total, in_use, connecting, idle, queued;
-    coffer__link *newest, *oldest; /* of those with room for another caller: idle ones, and shared ones that are not full */
+    size_t users_count; /* shares that are out */
+    coffer__row unused; /* the idle ones; the first was given back last */
+    coffer__row shared; /* in use, with room for another caller */
     coffer__ticket *first, *last;
     uint64_t made_count, failed_count, waits_count, timeouts_count;
     slot *slots; /* max of them: every link with a socket, for a forked child, which cannot trust lists */
@@ -31,45 +41,59 @@ static void lock(coffer__pool *pool) {
 
 static void unlock(coffer__pool *pool) {
     assert(pool->idle + pool->in_use + pool->connecting == pool->total && pool->total <= pool->max);
-    assert(pool->idle == 0 || pool->newest != NULL);
-    assert(pool->first == NULL || pool->newest == NULL);
+    assert((pool->idle == 0) == (pool->unused.first == NULL));
+    assert(pool->first == NULL || (pool->unused.first == NULL && pool->shared.first == NULL));
     pthread_mutex_unlock(&pool->mutex);
 }
 
-static void push_roomy(coffer__pool *pool, coffer__link *link) {
-    link->newer = NULL;
-    link->older = pool->newest;
-    *(pool->newest == NULL ? &pool->oldest : &pool->newest->newer) = link;
-    pool->newest = link;
-    link->roomy = true;
+static void leave_row(coffer__link *link) {
+    coffer__row *of = link->row;
+    if (of != NULL) {
+        *(link->before == NULL ? &of->first : &link->before->after) = link->after;
+        *(link->after == NULL ? &of->last : &link->after->before) = link->before;
+        link->before = link->after = NULL;
+        link->row = NULL;
+    }
 }
 
-static void remove_roomy(coffer__pool *pool, coffer__link *link) {
-    *(link->newer == NULL ? &pool->newest : &link->newer->older) = link->older;
-    *(link->older == NULL ? &pool->oldest : &link->older->newer) = link->newer;
-    link->newer = link->older = NULL;
-    link->roomy = false;
+static void put_first(coffer__row *row, coffer__link *link) {
+    leave_row(link);
+    link->row = row;
+    link->after = row->first;
+    *(row->first == NULL ? &row->last : &row->first->before) = link;
+    row->first = link;
+}
+
+static void put_last(coffer__row *row, coffer__link *link) {
+    leave_row(link);
+    link->row = row;
+    link->before = row->last;
+    *(row->last == NULL ? &row->first : &row->last->after) = link;
+    row->last = link;
 }
 
 static void forget_link(coffer__pool *pool, coffer__link *link) {
     atomic_store(&pool->slots[link->slot], NULL);
 }
 
-static bool is_expired(const coffer__pool *pool, const coffer__link *link, uint64_t now_ms) {
-    return atomic_load_explicit(&link->users, memory_order_relaxed) == 0 && now_ms > link->idle_since_ms &&
-           now_ms - link->idle_since_ms >= pool->idle_ms;
+static bool is_broken(const coffer__link *link) {
+    return atomic_load_explicit(&link->broken, memory_order_relaxed);
 }
 
-/* Takes links that were unused too long out of the books; the caller frees the chain (by `older`) when the mutex is free. */
+static bool is_expired(const coffer__pool *pool, const coffer__link *link, uint64_t now_ms) {
+    return now_ms > link->idle_since_ms && now_ms - link->idle_since_ms >= pool->idle_ms;
+}
+
+/* Takes links that were unused too long out of the books; the caller frees the chain (by `after`) when the mutex is free. */
 static coffer__link *take_expired(coffer__pool *pool, uint64_t now_ms) {
     coffer__link *chain = NULL;
-    while (pool->idle > 0 && pool->total > pool->min && is_expired(pool, pool->oldest, now_ms)) {
-        coffer__link *link = pool->oldest;
-        remove_roomy(pool, link);
+    while (pool->idle > 0 && pool->total > pool->min && is_expired(pool, pool->unused.last, now_ms)) {
+        coffer__link *link = pool->unused.last;
+        leave_row(link);
         pool->idle--;
         forget_link(pool, link);
         pool->total--;
-        link->older = chain;
+        link->after = chain;
         chain = link;
     }
     return chain;
@@ -77,7 +101,7 @@ static coffer__link *take_expired(coffer__pool *pool, uint64_t now_ms) {
 
 static void free_chain(coffer__link *link) {
     while (link != NULL) {
-        coffer__link *next = link->older;
+        coffer__link *next = link->after;
         coffer__link_free(link);
         link = next;
     }
@@ -85,12 +109,15 @@ static void free_chain(coffer__link *link) {
 
 static void share(coffer__pool *pool, coffer__link *link) {
     size_t users = atomic_fetch_add(&link->users, 1);
+    pool->users_count++;
     if (users == 0) {
         pool->idle--;
         pool->in_use++;
     }
-    if (users + 1 == pool->depth) {
-        remove_roomy(pool, link);
+    if (users + 1 < pool->depth) {
+        put_first(&pool->shared, link);
+    } else {
+        leave_row(link);
     }
 }
 
@@ -99,17 +126,32 @@ static size_t room_to_come(const coffer__pool *pool) {
     return pool->connecting * (pool->depth - 1);
 }
 
+/* One to share: the ticket's last, whose callers come and go together with it; else the one that was taken last. */
+static coffer__link *find_shared(coffer__pool *pool, const coffer__ticket *ticket) {
+    while (pool->shared.first != NULL && is_broken(pool->shared.first)) {
+        leave_row(pool->shared.first); /* its last user closes it */
+    }
+    coffer__link *own = ticket->slot < pool->max ? atomic_load_explicit(&pool->slots[ticket->slot], memory_order_relaxed) : NULL;
+    return own != NULL && own->row == &pool->shared && !is_broken(own) ? own : pool->shared.first;
+}
+
 /* `waiting`: how many want one before this ticket. */
 static coffer__grant grant_now(coffer__pool *pool, coffer__ticket *ticket, size_t waiting) {
-    while (pool->newest != NULL && atomic_load_explicit(&pool->newest->broken, memory_order_relaxed)) {
-        remove_roomy(pool, pool->newest); /* its last user closes it */
+    bool apart = pool->users_count < CALLERS_APART;
+    bool may_make = pool->total < pool->max && ((apart && pool->total < CALLERS_APART) || waiting >= room_to_come(pool));
+    ticket->link = apart ? pool->unused.first : NULL;
+    if (ticket->link == NULL && !(apart && may_make)) {
+        ticket->link = find_shared(pool, ticket);
     }
-    ticket->link = pool->newest;
+    if (ticket->link == NULL) {
+        ticket->link = pool->unused.first;
+    }
     if (ticket->link != NULL) {
         share(pool, ticket->link);
+        ticket->slot = ticket->link->slot;
         return COFFER__GRANT_LINK;
     }
-    if (pool->total < pool->max && waiting >= room_to_come(pool)) {
+    if (may_make) {
         pool->total++;
         pool->connecting++;
         return COFFER__GRANT_SLOT;
@@ -181,7 +223,7 @@ void coffer__pool_free(coffer__pool *pool) {
     if (pool == NULL) {
         return;
     }
-    free_chain(pool->newest);
+    free_chain(pool->unused.first);
     pthread_mutex_destroy(&pool->mutex);
     coffer__release(pool->slots);
     coffer__release(pool);
@@ -201,8 +243,8 @@ void coffer__pool_after_fork(coffer__pool *pool) {
         }
     }
     pthread_mutex_init(&pool->mutex, NULL);
-    pool->total = pool->in_use = pool->connecting = pool->idle = pool->queued = 0;
-    pool->newest = pool->oldest = NULL;
+    pool->total = pool->in_use = pool->connecting = pool->idle = pool->queued = pool->users_count = 0;
+    pool->unused = pool->shared = (coffer__row){.first = NULL};
     pool->first = pool->last = NULL;
 }
 
@@ -230,17 +272,16 @@ coffer__grant coffer__pool_granted(coffer__pool *pool, const coffer__ticket *tic
 
 /* With no user, and nobody able to become one without the mutex, the conn may be looked into. */
 static bool may_idle(coffer__link *link) {
-    return !atomic_load_explicit(&link->broken, memory_order_relaxed) && coffer_conn_idle(link->conn);
+    return !is_broken(link) && coffer_conn_idle(link->conn);
 }
 
 /* A share less. The link that nobody wants any more, for the caller to free when the mutex is free; else NULL. */
 static coffer__link *unshare(coffer__pool *pool, coffer__link *link, uint64_t now_ms) {
     bool last = atomic_fetch_sub(&link->users, 1) == 1;
     pool->in_use -= last;
+    pool->users_count--;
     if (last && !may_idle(link)) {
-        if (link->roomy) {
-            remove_roomy(pool, link);
-        }
+        leave_row(link);
         forget_link(pool, link);
         pool->total--;
         return link;
@@ -248,9 +289,9 @@ static coffer__link *unshare(coffer__pool *pool, coffer__link *link, uint64_t no
     if (last) {
         link->idle_since_ms = now_ms;
         pool->idle++;
-    }
-    if (!link->roomy && !atomic_load_explicit(&link->broken, memory_order_relaxed)) {
-        push_roomy(pool, link);
+        put_first(&pool->unused, link);
+    } else if (link->row == NULL && !is_broken(link)) {
+        put_first(&pool->shared, link);
     }
     return NULL;
 }
@@ -296,8 +337,9 @@ void coffer__pool_opened(coffer__pool *pool, coffer__link *link, uint64_t now_ms
     pool->connecting--;
     pool->in_use++;
     pool->made_count++;
+    pool->users_count++;
     if (pool->depth > 1) {
-        push_roomy(pool, link);
+        put_last(&pool->shared, link);
     }
     serve_queue(pool);
     unlock(pool);

@@ -9,8 +9,8 @@
  *
  *     idle + in_use + connecting == total <= max          asserted after each step in debug builds
  *
- * A link takes several callers (`pipeline_depth`): the warmest that has room is taken, and a new one made only where none has. What cannot be had now is
- * waited for, first come first served; a link that is being made counts as room for those who wait, so that a burst does not open more than it needs.
+ * A link takes several callers (`pipeline_depth`). As long as callers are few, each gets one of its own; the more there are, the more of them share:
+ * then one that is shared already and has room is taken, and a new one made only where none has. What cannot be had now is waited for, first come first served; a link that is being made counts as room for those who wait, so that a burst does not open more than it needs.
  * Whoever gives back hands the share, or the place, straight to the first ticket: nobody who comes later can take it. The ticket's owner may be
  * elsewhere meanwhile (between two slices of its op); leaving the queue passes on what it was handed.
  * Links that were unused for pool_idle_timeout are closed when somebody finds them so: the oldest at each give, all of them at take; but
@@ -35,6 +35,7 @@ typedef struct coffer__ticket {
     bool queued;
     coffer__grant grant;
     coffer__link *link;
+    size_t slot; /* its place in the pool; of the last one too, which is preferred. Any number at the beginning */
     void *run; /* woken by coffer__run_wake when it is granted something */
 } coffer__ticket;
 

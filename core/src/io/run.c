@@ -23,7 +23,6 @@ static void heed_fork(coffer__run *run, coffer_op *op) {
         hold->link = NULL;
         hold->leads = hold->follows = false;
     }
-    pthread_mutex_init(&run->mutex, NULL);
 }
 
 /* ---- what an op wants: true to ask it again, false where the slice is over -------------------------------------- */
@@ -53,7 +52,7 @@ static bool put_in(coffer__run *run, coffer__hold *hold) {
     if (status == COFFER_OK && coffer_conn_output(link->conn).len >= FLUSH_AT_BYTES) {
         coffer__link_flush(link, run);
     }
-    run->went_out = true;
+    run->went_out = hold->has_put = true;
     if (status != COFFER_OK) {
         refuse_call(run, status);
     }
@@ -109,7 +108,7 @@ static bool has_passed(const coffer__run *run, uint64_t us) {
 static bool want_reply(coffer__run *run, const coffer_action *action) {
     run->failed = COFFER_OK;
     coffer__run_await(run, coffer__clock_earlier(coffer__limits_first(&run->limits), coffer__clock_add_ms(0, action->wake_at_ms)), true);
-    return atomic_load(&run->woken) || !has_passed(run, run->limits.slice_us) || has_passed(run, run->limits.deadline_us);
+    return coffer__wake_is_up(&run->wake) || !has_passed(run, run->limits.slice_us) || has_passed(run, run->limits.deadline_us);
 }
 
 /* What is due without a caller is done by callers: in passing, for as long as a round trip takes, or while there is nothing else to do. What is not
@@ -136,7 +135,7 @@ static bool pause_until(coffer__run *run, uint64_t until_us) {
     let_go_all(run);
     uint64_t slice_us = run->limits.slice_us;
     coffer__run_sleep(run, coffer__clock_earlier(until_us, slice_us));
-    return atomic_load(&run->woken) || !has_passed(run, slice_us) || has_passed(run, run->limits.deadline_us);
+    return coffer__wake_is_up(&run->wake) || !has_passed(run, slice_us) || has_passed(run, run->limits.deadline_us);
 }
 
 static bool want_sleep(coffer__run *run, const coffer_action *action) {
@@ -208,7 +207,7 @@ coffer_want coffer__run_go(coffer__run *run, coffer__pools *pools, coffer_op *op
             return COFFER_WANT_REPLY;
         }
         coffer_action action;
-        atomic_store_explicit(&run->woken, false, memory_order_relaxed); /* a wake before this is one that op_next will see the reason of */
+        coffer__wake_clear(&run->wake); /* a wake before this is one that op_next will see the reason of */
         if (run->now_us / COFFER__US_PER_MS >= coffer_op_deadline_ms(op)) {
             give_up(run, op);
         }

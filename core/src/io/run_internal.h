@@ -4,10 +4,9 @@
 #define COFFER_IO_RUN_INTERNAL_H
 
 #include "run.h"
+#include "wake.h"
 
 #include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
 
 enum { COFFER__READ_BYTES = 64 << 10 };
 
@@ -30,21 +29,17 @@ struct coffer__hold {
     coffer__ticket ticket;
     uint64_t acquire_until_us;
     coffer__link *link;
+    bool has_put; /* a call, since it took part */
     bool fresh; /* nothing was sent on it yet: it may be dead */
     /* while the run awaits */
     bool leads, follows;
     bool writes; /* not all could be written */
-    uint64_t stall_us; /* leads: if nothing comes by then, something is wrong with the link */
+    uint64_t due_us; /* leads: if nothing comes by then, the link is to be looked after */
     coffer__hold *next_follower; /* of the link's */
 };
 
 struct coffer__run {
-    /* the wake */
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    atomic_bool woken;
-    bool polling; /* it waits in poll: the wake goes through wake_fd */
-    int wake_fd; /* -1 until it is needed */
+    coffer__wake wake;
     coffer_waiter *waiter;
     /* the op's */
     uint64_t generation; /* of forks, when it was last used */

@@ -1,3 +1,5 @@
+#define _GNU_SOURCE /* ppoll */
+
 #include "socket.h"
 
 #include "clock.h"
@@ -57,12 +59,12 @@ int coffer__socket_settle(int fd, uint64_t keepalive_ms) {
 short coffer__socket_wait(int fd, short events, uint64_t until_us) {
     struct pollfd wait = {.fd = fd, .events = events};
     for (;;) {
-        int left_ms = coffer__clock_left_ms(until_us);
-        int count = poll(&wait, 1, left_ms);
+        const struct timespec left = coffer__clock_left(until_us);
+        int count = ppoll(&wait, 1, &left, NULL);
         if (count > 0) {
             return wait.revents;
         }
-        if (left_ms == 0 || (count < 0 && errno != EINTR)) {
+        if ((left.tv_sec == 0 && left.tv_nsec == 0) || (count < 0 && errno != EINTR)) {
             return count < 0 && errno != EINTR ? POLLERR : 0;
         }
     }

@@ -27,10 +27,8 @@ static void release_run(void *data) {
         coffer__release(hold);
         hold = next;
     }
-    coffer__socket_close(run->wake_fd);
+    coffer__wake_end(&run->wake);
     coffer__release(run->polls);
-    pthread_cond_destroy(&run->cond);
-    pthread_mutex_destroy(&run->mutex);
     coffer__release(run);
 }
 
@@ -71,15 +69,6 @@ static void register_thread(void) {
     }
 }
 
-static void init_wake(coffer__run *run) {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_mutex_init(&run->mutex, NULL);
-    pthread_cond_init(&run->cond, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
 static coffer__run *new_run(void) {
     coffer__run *run = (coffer__run *)coffer__alloc_zero(sizeof *run);
     if (run == NULL) {
@@ -89,8 +78,7 @@ static coffer__run *new_run(void) {
         coffer__release(run);
         return NULL;
     }
-    init_wake(run);
-    run->wake_fd = -1;
+    coffer__wake_init(&run->wake);
     run->hold.run = run->hold.ticket.run = run;
     run->generation = coffer__fork_generation();
     return run;
