@@ -60,7 +60,7 @@ static void test_requests_do_not_wait_for_the_replies_of_others(void **state) {
     gate own;
     gate_init(&own);
     fake_server *fake = fake_server_start(gated, &own);
-    coffer_cache *cache = open_warm(fake, &own, "&timeout=10s&raw=true");
+    coffer_cache *cache = open_warm(fake, &own, "&timeout=10s&raw=true&pool_max=1");
     caller callers[MANY];
     for (size_t i = 0; i < MANY; i++) {
         begin(&callers[i], cache, "k", 0);
@@ -147,17 +147,65 @@ static void test_a_link_on_which_nothing_moves_fails_for_all_at_once(void **stat
 }
 
 static void test_a_burst_opens_no_more_links_than_it_needs(void **state) {
+    enum { BURST = 64, APART = 8 };
     (void)state;
     fake_server *fake = fake_server_start(nil_at_once, NULL);
-    coffer_cache *cache = open_at(fake_server_port(fake), "&pipeline_depth=8&timeout=10s");
-    caller callers[MANY];
-    for (size_t i = 0; i < MANY; i++) {
+    coffer_cache *cache = open_at(fake_server_port(fake), "&timeout=10s");
+    caller callers[BURST];
+    for (size_t i = 0; i < BURST; i++) {
         begin(&callers[i], cache, "k", 0);
     }
-    for (size_t i = 0; i < MANY; i++) {
+    for (size_t i = 0; i < BURST; i++) {
         end(&callers[i], COFFER_MISS, "");
     }
-    assert_in_range(stats_of(cache).connections_made, 1, 3); /* 16 callers of 8 a link; one more where callers came while a link was full */
+    assert_in_range(stats_of(cache).connections_made, 1, APART); /* 64 callers of 16 a link fit into four, and the first eight had their own */
+    coffer_close(cache);
+    fake_server_stop(fake);
+}
+
+static void test_few_callers_have_a_link_each(void **state) {
+    (void)state;
+    gate own;
+    gate_init(&own);
+    fake_server *fake = fake_server_start(gated, &own);
+    coffer_cache *cache = open_at(fake_server_port(fake), "&timeout=10s&raw=true");
+    caller callers[4];
+    for (size_t i = 0; i < 4; i++) {
+        begin(&callers[i], cache, "k", 0);
+        gate_await(&own, (unsigned)i + 1); /* the server has read it though it answered none */
+    }
+    assert_int_equal(stats_of(cache).connections_in_use, 4);
+    gate_open(&own, 4);
+    for (size_t i = 0; i < 4; i++) {
+        end(&callers[i], COFFER_MISS, "");
+    }
+    coffer_close(cache);
+    fake_server_stop(fake);
+}
+
+/* Four replies come in one piece, later ones alone. */
+static bool four_together(int fd, const char *command, void *data) {
+    unsigned *asked = (unsigned *)data;
+    if (fake_greets(fd, command)) {
+        return true;
+    }
+    ++*asked;
+    return *asked < 4 || fake_says(fd, *asked == 4 ? "$-1\r\n$-1\r\n$-1\r\n$-1\r\n" : "$-1\r\n");
+}
+
+static void test_who_asks_again_does_not_wait_for_those_who_do_not(void **state) {
+    unsigned asked = 0;
+    (void)state;
+    fake_server *fake = fake_server_start(four_together, &asked);
+    coffer_cache *cache = open_at(fake_server_port(fake), "&timeout=10s&raw=true&pool_max=1");
+    caller callers[4];
+    for (size_t i = 0; i < 4; i++) {
+        begin(&callers[i], cache, "k", 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        end(&callers[i], COFFER_MISS, "");
+    }
+    assert_get_ends(cache, COFFER_MISS, 0, 1000); /* three others were answered with it, and have gone */
     coffer_close(cache);
     fake_server_stop(fake);
 }
@@ -266,6 +314,8 @@ int main(void) {
         cmocka_unit_test(test_the_reply_of_who_gave_up_is_given_to_nobody),
         cmocka_unit_test(test_a_link_on_which_nothing_moves_fails_for_all_at_once),
         cmocka_unit_test(test_a_burst_opens_no_more_links_than_it_needs),
+        cmocka_unit_test(test_few_callers_have_a_link_each),
+        cmocka_unit_test(test_who_asks_again_does_not_wait_for_those_who_do_not),
         cmocka_unit_test(test_an_op_between_two_slices_does_not_keep_others_from_reading),
         cmocka_unit_test(test_everybody_gets_the_value_of_its_own_key),
         cmocka_unit_test(test_a_large_write_and_small_reads_share_a_link),
