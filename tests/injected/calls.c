@@ -344,7 +344,7 @@ static void fork_now(void) {
 
 /* A connection that is being made at the fork is closed in the child too, which has one of its own then. */
 static void test_a_fork_while_connecting_leaves_nothing_in_the_child(void **state) {
-    static const site moments[] = {SITE_connect, SITE_poll, SITE_getsockopt, SITE_send, SITE_recv};
+    static const site moments[] = {SITE_connect, SITE_ppoll, SITE_getsockopt, SITE_send, SITE_recv};
     begin_on(state);
     for (size_t i = 0; i < sizeof moments / sizeof moments[0]; i++) {
         int status = -1;

@@ -14,6 +14,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/eventfd.h>
@@ -37,6 +38,7 @@ enum { SITE_SHORT = -1, SITE_NOTHING = -2, SITE_AFTER = 1 << 16 };
     BYTES(send, ssize_t, ERRNO, (int fd, const void *bytes, size_t len, int flags), (fd, bytes, len, flags), EPIPE, ECONNRESET, ENOBUFS, EINTR, EAGAIN, SITE_SHORT) \
     BYTES(recv, ssize_t, ERRNO, (int fd, void *into, size_t len, int flags), (fd, into, len, flags), ECONNRESET, ETIMEDOUT, ENOMEM, EINTR, EAGAIN, SITE_SHORT) \
     X(poll, int, ERRNO, (struct pollfd *all, nfds_t count, int wait_ms), (all, count, wait_ms), ENOMEM, EINTR, SITE_NOTHING) \
+    X(ppoll, int, ERRNO, (struct pollfd *all, nfds_t count, const struct timespec *wait, const sigset_t *mask), (all, count, wait, mask), ENOMEM, EINTR, SITE_NOTHING) \
     X(setsockopt, int, ERRNO, (int fd, int level, int name, const void *value, socklen_t size), (fd, level, name, value, size), EINVAL, ENOMEM) \
     X(getsockopt, int, ERRNO, (int fd, int level, int name, void *value, socklen_t *size), (fd, level, name, value, size), ENOBUFS) \
     X(getsockname, int, ERRNO, (int fd, struct sockaddr *at, socklen_t *size), (fd, at, size), ENOBUFS) \
@@ -72,6 +74,7 @@ enum { SITE_SHORT = -1, SITE_NOTHING = -2, SITE_AFTER = 1 << 16 };
     X("glibc's never fails", "pthread_mutex_init") \
     X("a pause, which may end early", "nanosleep sched_yield") \
     X("where the counter is full it is readable, which is what was wanted", "eventfd_write") \
+    X("a futex: its wait may end for nothing, its wake fails on a wrong argument alone", "syscall") \
     X("the compiler's own", "__errno_location __tls_get_addr __cpu_model __stack_chk_fail __assert_fail _GLOBAL_OFFSET_TABLE_")
 /* clang-format on */
 
