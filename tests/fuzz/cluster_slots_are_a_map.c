@@ -44,11 +44,22 @@ static void must_be_a_map(world *w) {
     }
 }
 
+/* One answer, heard and taken. */
+static coffer_status learn_from(coffer__slot_map *map, const coffer_endpoint *asked, uint64_t ticket, const coffer__reply *reply) {
+    coffer__slot_answer *heard;
+    coffer_status status = coffer__slot_map_hear(map, asked, ticket, reply, &heard);
+    if (status == COFFER_OK) {
+        coffer__slot_map_settle(map, &heard, 1);
+    }
+    coffer__slot_answer_free(heard);
+    return status;
+}
+
 /* The first byte of a piece says what it is: a redirect, or else an answer. */
 static void hear(world *w, uint64_t ticket) {
     const coffer_endpoint *corrected = coffer__slot_map_owner(w->map, 42);
     uint64_t now = coffer__slot_map_ticket(w->map);
-    coffer_status status = coffer__slot_map_learn(w->map, w->asked, ticket, &w->reply);
+    coffer_status status = learn_from(w->map, w->asked, ticket, &w->reply);
     MUST(status == COFFER_OK || status == COFFER_SERVER || status == COFFER_NO_MEMORY);
     MUST(status != COFFER_OK || !coffer__slot_map_is_empty(w->map));
     MUST(status != COFFER_OK || coffer__slot_map_node_count(w->map) > 0);

@@ -1,8 +1,9 @@
 /* A refresh of what is known of the servers: an op that the client owns and a driver runs (coffer_client_chores). It asks one node after another until
- * one has given an answer that is of use; or, where they are sentinels, all at once, and believes the newest. */
+ * what they say can be believed; or, where they are sentinels, all at once, and believes the newest. */
 #include "engine.h"
 
-enum { REFRESH_MS = 1000, ASK_ALL_MS = 500 }; /* at most: a node that says nothing must not be waited for when another could be asked */
+/* At most: a node that says nothing must not be waited for when another could be asked; and hardly at all where another has answered. */
+enum { REFRESH_MS = 1000, ASK_ALL_MS = 500, SECOND_OPINION_MS = 250 };
 
 typedef struct refresh_state {
     coffer__topology *topology;
@@ -72,15 +73,24 @@ static void ask_all(coffer_op *op) {
     coffer__op_then(op, "ask", all_asked);
 }
 
+/* Nobody else is asked. Where nobody gave an answer: the last one's reason. */
+static void settle(coffer_op *op) {
+    refresh_state *state = state_of(op);
+    state->learnt = coffer__topology_settle(state->topology, &state->refresh) == COFFER_OK;
+    if (state->learnt) {
+        coffer__op_finish(op, COFFER_OK);
+    } else if (op->call_count > 0) {
+        coffer__op_finish_call(op, &op->calls[0]);
+    } else {
+        coffer__op_finish(op, COFFER_CONNECT);
+    }
+}
+
 static void ask_next(coffer_op *op) {
     refresh_state *state = state_of(op);
     const coffer_endpoint *endpoint = coffer__topology_ask(state->topology, &state->refresh);
-    if (endpoint == NULL && op->call_count > 0) {
-        coffer__op_finish_call(op, &op->calls[0]); /* the last one's reason */
-        return;
-    }
     if (endpoint == NULL) {
-        coffer__op_finish(op, COFFER_CONNECT);
+        settle(op);
         return;
     }
     if (!coffer__op_begin_calls(op, 1)) {
@@ -95,19 +105,20 @@ static void asked(coffer_op *op) {
     coffer_call *call = &op->calls[0];
     if (call->status == COFFER_OK) {
         call->status = coffer__topology_learn(state->topology, &state->refresh, &call->reply);
-        state->learnt = call->status == COFFER_OK;
     }
-    if (state->learnt) {
-        coffer__op_finish(op, COFFER_OK);
-    } else if (op->late) {
-        coffer__op_finish_call(op, call);
-    } else {
-        ask_next(op);
+    if (op->late || coffer__topology_is_settled(state->topology, &state->refresh)) {
+        settle(op);
+        return;
     }
+    if (state->refresh.answer_count > 0 && op->now_ms + SECOND_OPINION_MS < op->deadline_ms) {
+        op->deadline_ms = op->now_ms + SECOND_OPINION_MS;
+    }
+    ask_next(op);
 }
 
 static void clear_refresh(coffer_op *op) {
     refresh_state *state = state_of(op);
+    coffer__refresh_clear(&state->refresh);
     coffer_status status = state->learnt ? COFFER_OK : op->done ? op->status : COFFER_AGAIN;
     coffer__topology_end(state->topology, status, coffer_op_message(op), op->now_ms);
 }

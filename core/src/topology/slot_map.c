@@ -28,10 +28,11 @@ struct coffer__slot_map {
 };
 
 /* An answer while it is read: it becomes the map's only when it is whole. */
-typedef struct answer {
+typedef struct coffer__slot_answer {
     coffer__slot_map *map;
     const coffer_endpoint *asked;
-    const coffer__reply *reply;
+    uint64_t ticket;
+    const coffer__reply *reply; /* while it is read */
     const coffer_endpoint *owners[COFFER__SLOTS];
     size_t known; /* slots */
     named_node *nodes;
@@ -246,9 +247,9 @@ static void list_replicas(const answer *a) {
 }
 
 /* The answer becomes the map, but for what MOVED has said since it was asked for. */
-static void take_answer(coffer__slot_map *map, answer *a, uint64_t ticket) {
+static void take_answer(coffer__slot_map *map, answer *a) {
     for (size_t slot = 0; slot < COFFER__SLOTS; slot++) {
-        if (a->owners[slot] != NULL && map->moved_at[slot] <= ticket) {
+        if (a->owners[slot] != NULL && map->moved_at[slot] <= a->ticket) {
             atomic_store_explicit(&map->owners[slot], a->owners[slot], memory_order_release);
         }
     }
@@ -262,26 +263,96 @@ static void take_answer(coffer__slot_map *map, answer *a, uint64_t ticket) {
     atomic_store_explicit(&map->learnt, true, memory_order_release);
 }
 
-coffer_status coffer__slot_map_learn(coffer__slot_map *map, const coffer_endpoint *asked, uint64_t ticket, const coffer__reply *reply) {
+void coffer__slot_answer_free(coffer__slot_answer *heard) {
+    if (heard != NULL) {
+        coffer__release(heard->nodes);
+        coffer__release(heard);
+    }
+}
+
+bool coffer__slot_answer_is_from(const coffer__slot_answer *heard, const coffer_endpoint *asked) {
+    return heard->asked == asked;
+}
+
+coffer_status coffer__slot_map_hear(coffer__slot_map *map, const coffer_endpoint *asked, uint64_t ticket, const coffer__reply *reply,
+                                    coffer__slot_answer **heard) {
     answer *a = (answer *)coffer__alloc_zero(sizeof *a);
+    *heard = NULL;
     if (a == NULL) {
         return COFFER_NO_MEMORY;
     }
     a->map = map;
     a->asked = asked;
+    a->ticket = ticket;
     a->reply = reply;
     read_answer(a);
     sort_nodes(a);
-    bool useful = a->known > 0;
     coffer__lock_take(map->lock);
     add_counts(map, a);
-    if (useful) {
-        take_answer(map, a, ticket);
+    coffer__lock_drop(map->lock);
+    if (a->known == 0) {
+        coffer__slot_answer_free(a);
+        return COFFER_SERVER;
+    }
+    *heard = a;
+    return COFFER_OK;
+}
+
+/* ---- several answers ------------------------------------------------------------------------------------------ */
+
+static bool differ(const coffer_endpoint *one, const coffer_endpoint *other) {
+    return one != NULL && other != NULL && one != other;
+}
+
+bool coffer__slot_map_is_settled(coffer__slot_map *map, coffer__slot_answer *const *answers, size_t count) {
+    bool settled = true;
+    coffer__lock_take(map->lock);
+    for (size_t slot = 0; count < COFFER__SLOT_ANSWERS_MOST && settled && slot < COFFER__SLOTS; slot++) {
+        const coffer_endpoint *known = map->moved_at[slot] <= answers[0]->ticket ? coffer__slot_map_owner(map, (uint16_t)slot) : NULL;
+        settled = !differ(answers[0]->owners[slot], count == 1 ? known : answers[1]->owners[slot]);
     }
     coffer__lock_drop(map->lock);
-    coffer__release(a->nodes);
-    coffer__release(a);
-    return useful ? COFFER_OK : COFFER_SERVER;
+    return settled;
+}
+
+/* Which of the answers says of this slot what most of them say. */
+static size_t most_say(coffer__slot_answer *const *answers, size_t count, size_t slot) {
+    size_t best = 0, best_votes = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t votes = 0;
+        for (size_t j = 0; answers[i]->owners[slot] != NULL && j < count; j++) {
+            votes += answers[j]->owners[slot] == answers[i]->owners[slot];
+        }
+        best = votes > best_votes ? i : best;
+        best_votes = votes > best_votes ? votes : best_votes;
+    }
+    return best;
+}
+
+/* The answer that says most often what most say, made to say it of all slots. It is as old as the oldest. */
+static answer *elect(coffer__slot_answer *const *answers, size_t count) {
+    size_t won[COFFER__SLOT_ANSWERS_MOST] = {0}, best = 0;
+    for (size_t slot = 0; slot < COFFER__SLOTS; slot++) {
+        const coffer_endpoint *owner = answers[most_say(answers, count, slot)]->owners[slot];
+        for (size_t i = 0; i < count; i++) {
+            won[i] += answers[i]->owners[slot] == owner;
+            answers[i]->owners[slot] = owner;
+        }
+    }
+    for (size_t i = 1; i < count; i++) {
+        best = won[i] > won[best] ? i : best;
+    }
+    for (size_t i = 0; i < count; i++) {
+        answers[best]->ticket = answers[i]->ticket < answers[best]->ticket ? answers[i]->ticket : answers[best]->ticket;
+    }
+    return answers[best];
+}
+
+void coffer__slot_map_settle(coffer__slot_map *map, coffer__slot_answer *const *answers, size_t count) {
+    answer *elected = elect(answers, count);
+    coffer__lock_take(map->lock);
+    take_answer(map, elected);
+    coffer__lock_drop(map->lock);
 }
 
 void coffer__slot_map_counts(coffer__slot_map *map, coffer__slot_counts *counts) {

@@ -44,9 +44,20 @@ void coffer__slot_map_moved(coffer__slot_map *map, uint16_t slot, const coffer_e
 
 uint64_t coffer__slot_map_ticket(coffer__slot_map *map); /* before CLUSTER SLOTS is sent */
 
-/* The reply to CLUSTER SLOTS, from `asked` (whose host stands for one that is missing). OK: it gave at least one slot, and is taken as far as it can be
- * understood. SERVER: it gave none, and nothing has changed. NO_MEMORY. */
-coffer_status coffer__slot_map_learn(coffer__slot_map *map, const coffer_endpoint *asked, uint64_t ticket, const coffer__reply *reply);
+/* The reply to CLUSTER SLOTS, from `asked` (whose host stands for one that is missing), as far as it can be understood. OK: it gave at least one slot.
+ * SERVER: it gave none. NO_MEMORY. */
+typedef struct coffer__slot_answer coffer__slot_answer;
+coffer_status coffer__slot_map_hear(coffer__slot_map *map, const coffer_endpoint *asked, uint64_t ticket, const coffer__reply *reply,
+                                    coffer__slot_answer **heard);
+void coffer__slot_answer_free(coffer__slot_answer *heard); /* takes NULL */
+bool coffer__slot_answer_is_from(const coffer__slot_answer *heard, const coffer_endpoint *asked);
+
+/* A node that the others have lost goes on telling its old map, and CLUSTER SLOTS has no epoch to tell it by. So one answer is enough where it takes no slot
+ * from whom the map gives it to; else two that say the same are, else three are heard. Then each slot is whose most say it is (where as many say this as
+ * that: whose the first says). Up to three answers, in the order they came. */
+enum { COFFER__SLOT_ANSWERS_MOST = 3 };
+bool coffer__slot_map_is_settled(coffer__slot_map *map, coffer__slot_answer *const *answers, size_t count);
+void coffer__slot_map_settle(coffer__slot_map *map, coffer__slot_answer *const *answers, size_t count); /* at least one: they become the map */
 
 void coffer__slot_map_counts(coffer__slot_map *map, coffer__slot_counts *counts);
 

@@ -267,6 +267,14 @@ static size_t count_candidates(coffer__topology *topology) {
     return count;
 }
 
+static bool has_answered(const coffer__refresh *refresh, const coffer_endpoint *endpoint) {
+    bool has = false;
+    for (size_t i = 0; i < refresh->answer_count; i++) {
+        has = has || coffer__slot_answer_is_from(refresh->answers[i], endpoint);
+    }
+    return has;
+}
+
 /* The hint first, then the candidates, beginning behind the one that was asked last: it may be the one that says nothing. */
 static const coffer_endpoint *choose(coffer__topology *topology, coffer__refresh *refresh) {
     const coffer_endpoint *hint = refresh->begun ? NULL : atomic_exchange_explicit(&topology->hint, NULL, memory_order_relaxed);
@@ -275,11 +283,13 @@ static const coffer_endpoint *choose(coffer__topology *topology, coffer__refresh
         return hint;
     }
     size_t count = count_candidates(topology);
-    if (refresh->tried >= (count < ASKED_MOST ? count : ASKED_MOST)) {
-        return NULL;
+    const coffer_endpoint *next = NULL;
+    while (next == NULL && refresh->tried < (count < ASKED_MOST ? count : ASKED_MOST)) {
+        refresh->tried++;
+        next = topology->kind->candidate(topology, atomic_fetch_add_explicit(&topology->next_candidate, 1, memory_order_relaxed) % count);
+        next = has_answered(refresh, next) ? NULL : next;
     }
-    refresh->tried++;
-    return topology->kind->candidate(topology, atomic_fetch_add_explicit(&topology->next_candidate, 1, memory_order_relaxed) % count);
+    return next;
 }
 
 const coffer_endpoint *coffer__topology_ask(coffer__topology *topology, coffer__refresh *refresh) {
@@ -306,15 +316,39 @@ void coffer__topology_learn_replicas(coffer__topology *topology, coffer__refresh
     coffer__sentinel_learn_replicas(topology, refresh, reply);
 }
 
-coffer_status coffer__topology_settle(coffer__topology *topology, const coffer__refresh *refresh) {
-    return coffer__sentinel_settle(topology, refresh);
+bool coffer__topology_is_settled(coffer__topology *topology, const coffer__refresh *refresh) {
+    return refresh->answer_count > 0 && coffer__slot_map_is_settled(topology->map, refresh->answers, refresh->answer_count);
+}
+
+coffer_status coffer__topology_settle(coffer__topology *topology, coffer__refresh *refresh) {
+    if (topology->kind->asks_all) {
+        return coffer__sentinel_settle(topology, refresh);
+    }
+    if (refresh->answer_count == 0) {
+        return COFFER_SERVER;
+    }
+    coffer__slot_map_settle(topology->map, refresh->answers, refresh->answer_count);
+    coffer__refresh_clear(refresh);
+    return COFFER_OK;
+}
+
+void coffer__refresh_clear(coffer__refresh *refresh) {
+    while (refresh->answer_count > 0) {
+        coffer__slot_answer_free(refresh->answers[--refresh->answer_count]);
+    }
 }
 
 coffer_status coffer__topology_learn(coffer__topology *topology, coffer__refresh *refresh, const coffer__reply *reply) {
     if (topology->kind->asks_all) {
         return coffer__sentinel_learn(topology, refresh, reply);
     }
-    return topology->map == NULL ? COFFER_SERVER : coffer__slot_map_learn(topology->map, refresh->asked, refresh->ticket, reply);
+    if (topology->map == NULL || refresh->answer_count == COFFER__SLOT_ANSWERS_MOST) {
+        return COFFER_SERVER;
+    }
+    coffer__slot_answer **room = &refresh->answers[refresh->answer_count];
+    coffer_status status = coffer__slot_map_hear(topology->map, refresh->asked, refresh->ticket, reply, room);
+    refresh->answer_count += status == COFFER_OK;
+    return status;
 }
 
 void coffer__topology_counts(coffer__topology *topology, coffer__slot_counts *counts) {

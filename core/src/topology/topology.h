@@ -6,7 +6,7 @@
  *
  * What is learnt by asking (a refresh) is an op of the client's; here is when it is due, whom to ask, what, and what the answer means:
  *
- *     due --- begin ---> asking: question to coffer__topology_ask, answer to coffer__topology_learn, another where that failed --- end ---> not due
+ *     due --- begin ---> asking: question to coffer__topology_ask, answer to coffer__topology_learn, another until it is settled --- end ---> not due
  *      ^                                                                                                                                    |
  *      '--- coffer__topology_doubt (MOVED, READONLY, CLUSTERDOWN, refused connects, time-outs), or 27 to 33 s have passed ------------------'
  *                                                                                                   (Sentinel: 1 to 2 s)
@@ -77,6 +77,8 @@ typedef struct coffer__refresh {
     bool hears_replicas; /* at least one has answered the second question */
     size_t replica_count;
     const coffer_endpoint *replicas[COFFER__REPLICAS_MOST]; /* all that were named so far */
+    coffer__slot_answer *answers[COFFER__SLOT_ANSWERS_MOST]; /* where nodes are asked one by one: so far */
+    size_t answer_count;
 } coffer__refresh;
 
 bool coffer__topology_is_due(const coffer__topology *topology, uint64_t now_ms); /* one load */
@@ -87,17 +89,23 @@ bool coffer__topology_begin(coffer__topology *topology, uint64_t now_ms, coffer_
 const coffer_endpoint *coffer__topology_ask(coffer__topology *topology, coffer__refresh *refresh);
 const coffer_slice *coffer__topology_question(const coffer__topology *topology, size_t *count);
 
-/* Where all are asked at once: whom (NULL behind the last), setting refresh->asked before each answer; and when all were heard: OK or SERVER. */
+/* Where all are asked at once: whom (NULL behind the last), setting refresh->asked before each answer. */
 bool coffer__topology_asks_all(const coffer__topology *topology);
 const coffer_endpoint *coffer__topology_candidate(coffer__topology *topology, size_t index);
-coffer_status coffer__topology_settle(coffer__topology *topology, const coffer__refresh *refresh);
 
 /* Where they are asked for replicas too, before they settle: a second question to each (NULL: there is none), and its answer, from refresh->asked. One that is of no use
  * is not heard; where none is, the replicas stay as they are known. */
 const coffer_slice *coffer__topology_second_question(const coffer__topology *topology, size_t *count);
 void coffer__topology_learn_replicas(coffer__topology *topology, coffer__refresh *refresh, const coffer__reply *reply);
 
-/* The answer of whom was asked last. OK: something was learnt. SERVER: it was of no use. NO_MEMORY. */
+/* Where they are asked one by one: whether what was heard is enough, or another should be asked (slot_map.h). */
+bool coffer__topology_is_settled(coffer__topology *topology, const coffer__refresh *refresh);
+
+/* Nobody else is asked: what was heard counts from now on. OK; SERVER: nothing of use was. */
+coffer_status coffer__topology_settle(coffer__topology *topology, coffer__refresh *refresh);
+void coffer__refresh_clear(coffer__refresh *refresh); /* in whatever state */
+
+/* The answer of whom was asked last. OK: it was heard. SERVER: it was of no use. NO_MEMORY. */
 coffer_status coffer__topology_learn(coffer__topology *topology, coffer__refresh *refresh, const coffer__reply *reply);
 
 /* Once for each begin, in whatever way it ended: OK where something was learnt, AGAIN where it was given up and somebody else should go on at once, else

@@ -25,9 +25,20 @@ static void free_world(world *w) {
     coffer__endpoints_free(w->endpoints);
 }
 
+/* One answer, heard and taken. */
+static coffer_status learn_from(coffer__slot_map *map, const coffer_endpoint *asked, uint64_t ticket, const coffer__reply *reply) {
+    coffer__slot_answer *heard;
+    coffer_status status = coffer__slot_map_hear(map, asked, ticket, reply, &heard);
+    if (status == COFFER_OK) {
+        coffer__slot_map_settle(map, &heard, 1);
+    }
+    coffer__slot_answer_free(heard);
+    return status;
+}
+
 static coffer_status learn(world *w, const char *text) {
     coffer__reply reply = reply_of(text);
-    coffer_status status = coffer__slot_map_learn(w->map, w->asked, coffer__slot_map_ticket(w->map), &reply);
+    coffer_status status = learn_from(w->map, w->asked, coffer__slot_map_ticket(w->map), &reply);
     coffer__reply_free(&reply);
     return status;
 }
@@ -172,10 +183,10 @@ static void test_an_answer_asked_for_before_a_moved_does_not_undo_it(void **stat
     uint64_t before = coffer__slot_map_ticket(w.map);
     coffer__slot_map_moved(w.map, 42, owner);
     assert_ptr_equal(coffer__slot_map_owner(w.map, 42), owner); /* at once */
-    assert_int_equal(coffer__slot_map_learn(w.map, w.asked, before, &old), COFFER_OK);
+    assert_int_equal(learn_from(w.map, w.asked, before, &old), COFFER_OK);
     assert_owner(&w, 42, "new", 2);
     assert_owner(&w, 43, "old", 1);
-    assert_int_equal(coffer__slot_map_learn(w.map, w.asked, coffer__slot_map_ticket(w.map), &old), COFFER_OK); /* asked for after it: newer */
+    assert_int_equal(learn_from(w.map, w.asked, coffer__slot_map_ticket(w.map), &old), COFFER_OK); /* asked for after it: newer */
     assert_owner(&w, 42, "old", 1);
     coffer__reply_free(&old);
     free_world(&w);
@@ -207,13 +218,79 @@ static void test_short_memory_leaves_the_map_as_it_was(void **state) {
         watched_alloc_begin(WATCHED_NEVER);
         world w = new_world();
         watched_alloc_dry_after(n);
-        coffer_status status = coffer__slot_map_learn(w.map, w.asked, 0, &reply);
+        coffer_status status = learn_from(w.map, w.asked, 0, &reply);
         assert_true(status == COFFER_OK || ((status == COFFER_NO_MEMORY || status == COFFER_SERVER) && coffer__slot_map_owner(w.map, 0) == NULL));
         free_world(&w);
         assert_int_equal(watched_alloc.live_bytes, 0);
         watched_alloc_end();
     }
     coffer__reply_free(&reply);
+}
+
+/* ---- several answers ---- */
+
+#define ALL_A "*1\r\n" RANGE(0, 16383, NODE("1\r\na", 1))
+#define HALF_B "*2\r\n" RANGE(0, 8191, NODE("1\r\na", 1)) RANGE(8192, 16383, NODE("1\r\nb", 1))
+#define HALF_C "*2\r\n" RANGE(0, 8191, NODE("1\r\na", 1)) RANGE(8192, 16383, NODE("1\r\nc", 1))
+
+/* Hears these (NULL: no more) until they are settled, and settles. How many were heard. */
+static size_t hear(world *w, const char *const texts[COFFER__SLOT_ANSWERS_MOST]) {
+    coffer__slot_answer *heard[COFFER__SLOT_ANSWERS_MOST];
+    size_t count = 0;
+    while (count < COFFER__SLOT_ANSWERS_MOST && texts[count] != NULL && (count == 0 || !coffer__slot_map_is_settled(w->map, heard, count))) {
+        coffer__reply reply = reply_of(texts[count]);
+        assert_int_equal(coffer__slot_map_hear(w->map, w->asked, coffer__slot_map_ticket(w->map), &reply, &heard[count]), COFFER_OK);
+        coffer__reply_free(&reply);
+        count++;
+    }
+    coffer__slot_map_settle(w->map, heard, count);
+    for (size_t i = 0; i < count; i++) {
+        coffer__slot_answer_free(heard[i]);
+    }
+    return count;
+}
+
+static void test_a_slot_is_whose_most_say_it_is(void **state) {
+    (void)state;
+    static const struct {
+        const char *texts[COFFER__SLOT_ANSWERS_MOST];
+        size_t heard;
+        const char *owner;
+    } rounds[] = {
+        {{ALL_A, HALF_B, HALF_B}, 1, "a"}, /* nothing is known: one is enough */
+        {{ALL_A, HALF_B, HALF_B}, 1, "a"}, /* nothing is taken from anybody */
+        {{HALF_B, ALL_A, ALL_A}, 3, "a"}, /* one alone says something else: it was cut off */
+        {{ALL_A, HALF_B, HALF_B}, 1, "a"}, {{HALF_B, ALL_A, HALF_B}, 3, "b"}, {{HALF_C, HALF_C, ALL_A}, 2, "c"}, /* two say the same */
+        {{HALF_B, NULL, NULL}, 1, "b"}, /* there is nobody else */
+        {{HALF_C, ALL_A, NULL}, 2, "c"}, /* as many say this as that: whom was asked first, and that is another each time */
+        {{ALL_A, HALF_B, HALF_C}, 3, "a"},
+    };
+    world w = new_world();
+    for (size_t i = 0; i < sizeof rounds / sizeof rounds[0]; i++) {
+        assert_int_equal(hear(&w, rounds[i].texts), rounds[i].heard);
+        assert_owner(&w, 16383, rounds[i].owner, 1);
+        assert_owner(&w, 0, "a", 1);
+    }
+    free_world(&w);
+}
+
+static void test_what_moved_meanwhile_is_not_asked_about(void **state) {
+    (void)state;
+    world w = new_world();
+    assert_int_equal(learn(&w, HALF_B), COFFER_OK);
+    uint64_t before = coffer__slot_map_ticket(w.map);
+    coffer_endpoint c = at("c", 1);
+    coffer__slot_map_moved(w.map, 16383, coffer__endpoints_intern(w.endpoints, &c));
+    coffer__reply reply = reply_of(HALF_B);
+    coffer__slot_answer *heard;
+    assert_int_equal(coffer__slot_map_hear(w.map, w.asked, before, &reply, &heard), COFFER_OK);
+    assert_true(coffer__slot_map_is_settled(w.map, &heard, 1));
+    coffer__slot_map_settle(w.map, &heard, 1);
+    coffer__slot_answer_free(heard);
+    coffer__reply_free(&reply);
+    assert_owner(&w, 16383, "c", 1);
+    assert_owner(&w, 16382, "b", 1);
+    free_world(&w);
 }
 
 int main(void) {
@@ -227,6 +304,8 @@ int main(void) {
         cmocka_unit_test(test_an_answer_asked_for_before_a_moved_does_not_undo_it),
         cmocka_unit_test(test_a_hundred_thousand_ranges),
         cmocka_unit_test(test_short_memory_leaves_the_map_as_it_was),
+        cmocka_unit_test(test_a_slot_is_whose_most_say_it_is),
+        cmocka_unit_test(test_what_moved_meanwhile_is_not_asked_about),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

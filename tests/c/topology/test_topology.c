@@ -30,6 +30,7 @@ static void refresh(coffer__topology *topology, uint64_t now_ms, const char *ans
     coffer__reply reply = reply_of(answer);
     assert_int_equal(coffer__topology_learn(topology, &asking, &reply), COFFER_OK);
     coffer__reply_free(&reply);
+    assert_int_equal(coffer__topology_settle(topology, &asking), COFFER_OK);
     coffer__topology_end(topology, COFFER_OK, "", now_ms);
 }
 
