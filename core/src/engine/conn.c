@@ -380,11 +380,14 @@ void coffer__conn_forget(coffer_conn *conn, coffer_call *call) {
     }
 }
 
-static coffer_status end_of(const coffer_conn *conn, const coffer__due *due) {
+/* Of a reply that breaks the protocol or the limits only the call is told that it came for: the others have lost their connection. */
+static coffer_status end_of(const coffer_conn *conn, const coffer__due *due, bool is_first) {
+    bool concerns = is_first || conn->state == COFFER__CONN_GREETING;
+    coffer_status why = conn->status < -900 && !concerns ? COFFER_CLOSED : conn->status;
     if (due->begins_at >= conn->sent_bytes) {
-        return conn->state == COFFER__CONN_GREETING || conn->status < -900 ? conn->status : COFFER_NOT_SENT;
+        return conn->state == COFFER__CONN_GREETING || why < -900 ? why : COFFER_NOT_SENT;
     }
-    return due->writes ? COFFER_MAYBE_APPLIED : conn->status;
+    return due->writes ? COFFER_MAYBE_APPLIED : why;
 }
 
 static void compose_message(coffer_conn *conn, const char *detail) {
@@ -400,13 +403,13 @@ void coffer__conn_end(coffer_conn *conn, coffer_status why, const char *detail) 
     conn->status = why;
     compose_message(conn, detail);
     coffer__conn_state was = conn->state;
-    while (conn->due_count > 0) {
+    for (bool is_first = true; conn->due_count > 0; is_first = false) {
         coffer__due due = due_pop(conn);
         if (due.kind == COFFER__DUE_CALL && due.call != NULL) {
             coffer_waiter *waiter = due.call->waiter;
             due.call->waiter = NULL;
             conn->state = was;
-            coffer__call_end(due.call, end_of(conn, &due), detail == NULL || detail[0] == '\0' ? coffer_status_text(why) : detail);
+            coffer__call_end(due.call, end_of(conn, &due, is_first), detail == NULL || detail[0] == '\0' ? coffer_status_text(why) : detail);
             name_waiter(conn, waiter);
         }
     }

@@ -189,16 +189,13 @@ static void say_reason(coffer__tls *tls, unsigned long code) {
 }
 
 static void say_end(coffer__tls *tls) {
-    tls->status = tls->open ? COFFER_CLOSED : COFFER_TLS;
+    tls->status = COFFER_CLOSED;
     snprintf(tls->words, sizeof tls->words, "%s",
              tls->open ? "the server hung up without ending TLS (no close_notify)" : "the server hung up during the TLS handshake");
 }
 
 static void say_error(coffer__tls *tls) {
     tls->status = tls->error == ENOMEM ? COFFER_NO_MEMORY : tls->error == ECONNRESET ? COFFER_CLOSED : COFFER_IO;
-    if (!tls->open && tls->error != ENOMEM) {
-        tls->status = COFFER_TLS;
-    }
     snprintf(tls->words, sizeof tls->words, "%s", strerror(tls->error));
 }
 

@@ -273,8 +273,8 @@ static void test_a_server_without_tls(void **state) {
         {{"-ERR unknown command\r\n", 22}, COFFER_TLS, "is not TLS"},
         {{"HTTP/1.1 400 Bad Request\r\n\r\n", 28}, COFFER_TLS, "is not TLS"},
         {{"\x15\x03\x01\x00\x02\x02\x28", 7}, COFFER_TLS, "the TLS alert 40"},
-        {{"\x16\x03\x03\x00", 4}, COFFER_TLS, "hung up during the TLS handshake"},
-        {{"", 0}, COFFER_TLS, "hung up during the TLS handshake"},
+        {{"\x16\x03\x03\x00", 4}, COFFER_CLOSED, "hung up during the TLS handshake"},
+        {{"", 0}, COFFER_CLOSED, "hung up during the TLS handshake"},
         {{NULL, 0}, COFFER_TIMEOUT, "the TLS handshake with 127.0.0.1:"},
     };
     (void)state;
