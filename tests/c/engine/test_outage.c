@@ -106,6 +106,21 @@ static void test_an_open_breaker_makes_no_outage_of_a_certificate(void **state) 
     close_things(&one);
 }
 
+/* What was to be written is unknown, or not there, whatever kept it from the server. */
+static void test_a_write_that_did_not_reach_the_server_is_owed_a_deletion(void **state) {
+    (void)state;
+    static const coffer_status lost[] = {COFFER_CONNECT, COFFER_PROTO, COFFER_LIMIT, COFFER_TLS, COFFER_CERTIFICATE, COFFER_CREDENTIALS};
+    for (size_t i = 0; i < sizeof lost / sizeof lost[0]; i++) {
+        things one = open_things("redis://h");
+        set(&one, "k", lost[i]);
+        assert_int_equal(coffer__owed_count(one.client->owed), 1);
+        set(&one, "k", COFFER_OOM); /* the server's own word: also of the deletion, which is lost with it */
+        assert_int_equal(coffer__owed_count(one.client->owed), 0);
+        assert_int_equal(coffer__owed_lost(one.client->owed), 1);
+        close_things(&one);
+    }
+}
+
 /* Deadlines of a millisecond tell nothing of a server; those of the option `timeout` do. */
 static void wait_in_vain(things *one, uint64_t timeout_ms) {
     coffer_op *op;
@@ -268,6 +283,7 @@ int main(void) {
         cmocka_unit_test(test_an_outage_is_a_miss_unless_errors_are_asked_for),
         cmocka_unit_test(test_what_only_a_person_can_mend_is_never_hidden),
         cmocka_unit_test(test_an_open_breaker_makes_no_outage_of_a_certificate),
+        cmocka_unit_test(test_a_write_that_did_not_reach_the_server_is_owed_a_deletion),
         cmocka_unit_test(test_hasty_callers_do_not_open_the_breaker_for_the_others),
         cmocka_unit_test(test_a_miss_says_that_it_is_an_outage),
         cmocka_unit_test_setup_teardown(test_an_outage_is_logged_once_at_its_beginning_and_its_end, listen_in, hear_no_more),
