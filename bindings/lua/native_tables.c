@@ -101,6 +101,14 @@ static void set_breaker(lua_State *lua, const coffer_metrics *metrics) {
     lua_setfield(lua, -2, "breaker");
 }
 
+static void set_topology(lua_State *lua, const coffer_topology_stats *topology) {
+    lua_newtable(lua);
+#define SET(field, help) set_count(lua, #field, topology->field);
+    COFFER_TOPOLOGY_MAP(SET)
+#undef SET
+    lua_setfield(lua, -2, "topology");
+}
+
 static void set_hit_ratio(lua_State *lua, const coffer_counters *counters) {
     double answered = (double)counters->hits + (double)counters->negative_hits + (double)counters->stale_hits;
     double reads = answered + (double)counters->misses;
@@ -124,6 +132,7 @@ int coffer__lua_stats(lua_State *lua) {
     set_refusals(lua, coffer_cache_namespace(handle->cache));
     set_store(lua, &metrics.store);
     set_breaker(lua, &metrics);
+    set_topology(lua, &metrics.topology);
     set_pool(lua, &metrics);
     return 1;
 }

@@ -188,6 +188,15 @@ static PyObject *breaker_dict(const coffer_metrics *metrics) {
                             put_count(dict, "refused", metrics->breaker_refused));
 }
 
+static PyObject *topology_dict(const coffer_topology_stats *topology) {
+    PyObject *dict = PyDict_New();
+    return filled(dict, true
+#define PUT(field, help) &&put_count(dict, #field, topology->field)
+                  COFFER_TOPOLOGY_MAP(PUT)
+#undef PUT
+    );
+}
+
 /* (handle) -> {"counters": {...}, "refusals": {...}, "latency": {name: (count, timed, p50, p95, p99, max)}, "store": {...}, "pool": {...}} */
 PyObject *coffer__py_stats(PyObject *self, PyObject *args) {
     PyObject *capsule;
@@ -208,7 +217,8 @@ PyObject *coffer__py_stats(PyObject *self, PyObject *args) {
     return filled(dict, put(dict, "counters", counter_dict(&metrics.counters)) &&
                             put(dict, "refusals", refusal_dict(coffer__py_handle_namespace(handle))) &&
                             put(dict, "latency", latency_dict(metrics.latency)) && put(dict, "store", store_dict(&metrics.store)) &&
-                            put(dict, "breaker", breaker_dict(&metrics)) && put(dict, "pool", pool_dict(&metrics)));
+                            put(dict, "breaker", breaker_dict(&metrics)) && put(dict, "pool", pool_dict(&metrics)) &&
+                            put(dict, "topology", topology_dict(&metrics.topology)));
 }
 
 /* ---- health ---- */

@@ -185,6 +185,7 @@ test("statistics count", function(cache)
     equal(stats.latency.get.count, 2)
     equal(stats.pool.open, is_local and 0 or 1)
     equal(stats.refusals, {})
+    equal({stats.topology.moved, stats.topology.refreshes, stats.topology.primary_switches}, {0, 0, 0})
     if is_local then
         equal(stats.store.entries, 1)
     end

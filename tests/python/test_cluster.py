@@ -168,6 +168,10 @@ def test_slots_that_move_under_load_are_not_noticed(cluster: Cluster) -> None:
         assert wrong == []
         assert cache.stats().errors == 0
         assert cache.stats().redirects > 0
+        topology = cache.stats().topology
+        assert topology.moved + topology.asked == cache.stats().redirects
+        assert topology.refreshes > 0
+        assert topology.redirects_refused == topology.primary_switches == 0
     wait_until(cluster.is_well)
 
 

@@ -145,6 +145,7 @@ def test_an_announced_server_is_used_at_once() -> None:
         wait_until(lambda: cache.get("key") is None and sentinel.rounds > rounds)  # and still name the old one
         assert cache.get("key") is None
         assert len(old.commands) == before
+        assert cache.stats().topology.primary_switches == 1
 
 
 def test_another_sentinel_is_listened_to_when_one_is_lost() -> None:

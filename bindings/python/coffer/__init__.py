@@ -58,6 +58,7 @@ from coffer._values import (
     PoolStats,
     Stats,
     StoreStats,
+    TopologyStats,
     options,
 )
 from coffer._values import join_key as key
@@ -105,6 +106,7 @@ __all__ = [
     "TimeoutError",
     "TlsError",
     "TooLargeError",
+    "TopologyStats",
     "UnsupportedError",
     "ValueTypeError",
     "key",

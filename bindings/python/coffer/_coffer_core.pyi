@@ -25,6 +25,7 @@ class RawStats(TypedDict):
     latency: dict[str, tuple[int, int, float, float, float, float]]
     store: dict[str, int]
     breaker: dict[str, int]
+    topology: dict[str, int]
     pool: dict[str, int]
 
 class RawHealth(TypedDict):

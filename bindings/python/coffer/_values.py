@@ -96,6 +96,24 @@ class BreakerStats:
 
 
 @dataclass(frozen=True, slots=True)
+class TopologyStats:
+    """What was learnt, and doubted, of a cluster's or Sentinel's servers; each count is explained in core/include/coffer/metrics.h."""
+
+    moved: int
+    asked: int
+    waited: int
+    redirects_refused: int
+    doubts_readonly: int
+    doubts_down: int
+    doubts_unreachable: int
+    doubts_timeouts: int
+    refreshes: int
+    refreshes_failed: int
+    answers_refused: int
+    primary_switches: int
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointHealth:
     """A server that was asked."""
 
@@ -160,6 +178,7 @@ class Stats:
     latency: Mapping[str, Latency]  # by operation, those that ran
     store: StoreStats
     breaker: BreakerStats
+    topology: TopologyStats
     pool: PoolStats
 
     @property
@@ -177,6 +196,7 @@ def stats_of(raw: core.RawStats) -> Stats:
         latency={name: Latency(*row) for name, row in raw["latency"].items()},
         store=StoreStats(**raw["store"]),
         breaker=BreakerStats(**raw["breaker"]),
+        topology=TopologyStats(**raw["topology"]),
         pool=PoolStats(**raw["pool"]),
     )
 

@@ -39,6 +39,21 @@ extern "C" {
     X(bytes_written,   "payload bytes taken from callers") \
     X(stored_bytes,    "bytes written to the store, after compression and sealing")
 
+/* X(field, help): what was learnt, and doubted, of a cluster's or Sentinel's servers, by all namespaces of the client. */
+#define COFFER_TOPOLOGY_MAP(X) \
+    X(moved,               "commands sent on because their slot has another owner (MOVED)") \
+    X(asked,               "commands sent on because their slot is on its way (ASK)") \
+    X(waited,              "times that a command waited because its slot is being divided (TRYAGAIN)") \
+    X(redirects_refused,   "redirects that were not followed: one too many, malformed, or past the deadline") \
+    X(doubts_readonly,     "times that a server which should be a primary was none (READONLY)") \
+    X(doubts_down,         "times that a server could not serve (CLUSTERDOWN, MASTERDOWN, LOADING)") \
+    X(doubts_unreachable,  "times that a server could not be reached, or its breaker was open") \
+    X(doubts_timeouts,     "times that a server had not answered twice in a row") \
+    X(refreshes,           "times that servers were asked anew where keys live, and told it") \
+    X(refreshes_failed,    "times that none of them told it") \
+    X(answers_refused,     "answers, ranges and replicas in them that made no sense") \
+    X(primary_switches,    "times that another server became the primary (Sentinel)")
+
 /* X(NAME, text): the operations that have a latency histogram. */
 #define COFFER_OPERATION_MAP(X) \
     X(GET, "get") X(SET, "set") X(ADD, "add") X(REPLACE, "replace") X(COMPARE_AND_SET, "compare_and_set") X(DELETE, "delete") \
@@ -71,6 +86,13 @@ typedef struct coffer_latency {
     double p50_us, p95_us, p99_us, max_us;
 } coffer_latency;
 
+/* Each MOVED is a doubt too; a doubt makes a refresh due soon, several of them the same one. All 0 where there is one server. */
+typedef struct coffer_topology_stats {
+#define COFFER_TOPOLOGY_FIELD(field, help) uint64_t field;
+    COFFER_TOPOLOGY_MAP(COFFER_TOPOLOGY_FIELD)
+#undef COFFER_TOPOLOGY_FIELD
+} coffer_topology_stats;
+
 /* What mem:// holds; all 0 elsewhere. */
 typedef struct coffer_store_stats {
     uint64_t memory_bytes; /* fixed at the start */
@@ -87,6 +109,7 @@ typedef struct coffer_metrics {
     coffer_store_stats store;
     /* the breakers of all servers of this cache's client */
     uint64_t breakers_open, breaker_opened, breaker_refused;
+    coffer_topology_stats topology;
     /* the pool of the blocking driver; all 0 elsewhere */
     uint64_t connections_open, connections_in_use, connections_made, connections_failed, pool_waits, pool_timeouts;
 } coffer_metrics;

@@ -189,6 +189,14 @@ static void say_switches(report *made, const coffer_namespace *ns) {
     }
 }
 
+/* Those that are known may serve all the same; what changes is not learnt. */
+static void say_refresh(report *made, const coffer_client *client, uint64_t now_ms) {
+    char why[COFFER__TOPOLOGY_WHY_CAP];
+    if (client->topology != NULL && coffer__topology_failure(client->topology, now_ms, why) != COFFER_OK) {
+        say(made, COFFER_DEGRADED, "no server told where keys live when it was asked last: %s", why);
+    }
+}
+
 static void say_owed(report *made, const coffer_health *health) {
     if (health->owed_count > 0) {
         say(made, COFFER_DEGRADED, "%llu keys were written while they could not be stored: they will be deleted before anything else is asked",
@@ -228,6 +236,7 @@ coffer_status coffer_namespace_health(coffer_namespace *ns, uint64_t now_ms, cof
     health->lost_count = coffer__owed_lost(ns->client->owed);
     add_servers(made, ns->client, now_ms);
     say_zones(made);
+    say_refresh(made, ns->client, now_ms);
     say_switches(made, ns);
     say_owed(made, health);
     health->state = made->state;

@@ -486,6 +486,9 @@ coffer_status coffer_metrics_read(coffer_namespace *ns, coffer_metrics *metrics)
     metrics->struct_size = sizeof *metrics;
     coffer__observer_read(ns->observer, &metrics->counters, metrics->latency);
     coffer__watch_totals(ns->client->watch, &metrics->breakers_open, &metrics->breaker_opened, &metrics->breaker_refused);
+    if (ns->client->topology != NULL) {
+        coffer__topology_read(ns->client->topology, &metrics->topology);
+    }
     if (ns->client->store != NULL) {
         coffer__near_stats near;
         coffer__near_stats_read(ns->client->store, &near);

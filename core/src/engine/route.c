@@ -96,6 +96,31 @@ static bool try_again(coffer_call *call, coffer__remedy remedy, uint64_t now_ms)
     return true;
 }
 
+/* Why a refresh is asked for, and what becomes of a redirect. */
+static void tally(coffer__topology *topology, coffer_status status, bool again) {
+    static const struct {
+        coffer_status status;
+        coffer__tally what, refused;
+    } rows[] = {
+        {COFFER_MOVED, COFFER__TALLY_moved, COFFER__TALLY_redirects_refused},
+        {COFFER_ASK, COFFER__TALLY_asked, COFFER__TALLY_redirects_refused},
+        {COFFER_TRYAGAIN, COFFER__TALLY_waited, COFFER__TALLY_COUNT},
+        {COFFER_READONLY, COFFER__TALLY_doubts_readonly, COFFER__TALLY_doubts_readonly},
+        {COFFER_CLUSTERDOWN, COFFER__TALLY_doubts_down, COFFER__TALLY_doubts_down},
+        {COFFER_MASTERDOWN, COFFER__TALLY_doubts_down, COFFER__TALLY_doubts_down},
+        {COFFER_LOADING, COFFER__TALLY_doubts_down, COFFER__TALLY_doubts_down},
+        {COFFER_CONNECT, COFFER__TALLY_doubts_unreachable, COFFER__TALLY_doubts_unreachable},
+        {COFFER_DNS, COFFER__TALLY_doubts_unreachable, COFFER__TALLY_doubts_unreachable},
+        {COFFER_BREAKER_OPEN, COFFER__TALLY_doubts_unreachable, COFFER__TALLY_doubts_unreachable},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        coffer__tally what = again ? rows[i].what : rows[i].refused;
+        if (rows[i].status == status && what != COFFER__TALLY_COUNT) {
+            coffer__topology_tally(topology, what);
+        }
+    }
+}
+
 bool coffer__call_turns(coffer_call *call, coffer_client *client, coffer_waiter *waiter, uint64_t now_ms) {
     coffer__remedy remedy = coffer__remedy_for(call->status, true);
     if (remedy.cure == COFFER__CURE_FOLLOW) {
@@ -108,6 +133,7 @@ bool coffer__call_turns(coffer_call *call, coffer_client *client, coffer_waiter 
     }
     if (remedy.doubt) {
         coffer__topology_doubt(client->topology, now_ms);
+        tally(client->topology, call->status, true);
     }
     call->not_before_ms = 0;
     call->chosen = false;
@@ -116,13 +142,17 @@ bool coffer__call_turns(coffer_call *call, coffer_client *client, coffer_waiter 
 }
 
 bool coffer__call_goes_again(coffer_call *call, coffer__topology *topology, coffer_waiter *waiter, uint64_t now_ms, bool late) {
-    coffer__remedy remedy = coffer__remedy_for(call->status, coffer__topology_is_learnt(topology));
+    coffer_status status = call->status;
+    coffer__remedy remedy = coffer__remedy_for(status, coffer__topology_is_learnt(topology));
     if (remedy.doubt) {
         coffer__topology_doubt(topology, now_ms);
     }
     bool astray = remedy.cure == COFFER__CURE_FOLLOW && !coffer__topology_is_routed(topology); /* a node of a cluster, which nobody asked for */
     bool again = !late && !call->pinned && !astray && remedy.cure != COFFER__CURE_NONE &&
                  (remedy.cure == COFFER__CURE_FOLLOW ? follow(call, topology, now_ms) : try_again(call, remedy, now_ms));
+    if (coffer__topology_is_learnt(topology)) {
+        tally(topology, status, again);
+    }
     if (again) {
         coffer__call_reopen(call, waiter);
     }

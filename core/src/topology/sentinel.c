@@ -93,6 +93,9 @@ coffer_status coffer__sentinel_learn(coffer__topology *topology, coffer__refresh
 
 /* Under the lock. */
 static void become_primary(coffer__topology *topology, const coffer_endpoint *primary, uint64_t epoch, bool announced) {
+    if (primary_of(topology) != NULL && primary_of(topology) != primary) {
+        coffer__topology_tally(topology, COFFER__TALLY_primary_switches);
+    }
     atomic_store_explicit(&topology->sentinel.epoch, epoch, memory_order_relaxed);
     topology->sentinel.announced = announced;
     atomic_store_explicit(&topology->sentinel.primary, primary, memory_order_release);

@@ -161,6 +161,7 @@ const coffer_endpoint *coffer__topology_redirected(coffer__topology *topology, c
 void coffer__topology_timed_out(coffer__topology *topology, const coffer_endpoint *endpoint, uint64_t now_ms) {
     bool counts = coffer__topology_is_learnt(topology) && !coffer__topology_is_sentinel(topology, endpoint);
     if (counts && coffer__endpoint_timed_out(endpoint) >= TIMEOUTS_IN_A_ROW) {
+        coffer__topology_tally(topology, COFFER__TALLY_doubts_timeouts);
         coffer__topology_doubt(topology, now_ms);
     }
 }
@@ -241,6 +242,7 @@ void coffer__topology_end(coffer__topology *topology, coffer_status status, cons
     topology->asking = false;
     atomic_store_explicit(&topology->due_ms, status == COFFER_AGAIN ? now_ms : UINT64_MAX, memory_order_relaxed);
     if (status != COFFER_AGAIN) {
+        coffer__topology_tally(topology, status == COFFER_OK ? COFFER__TALLY_refreshes : COFFER__TALLY_refreshes_failed);
         topology->ended_ms = now_ms > 0 ? now_ms : 1;
         topology->status = status;
         snprintf(topology->why, sizeof topology->why, "%s", why);
@@ -356,4 +358,17 @@ void coffer__topology_counts(coffer__topology *topology, coffer__slot_counts *co
     if (topology->map != NULL) {
         coffer__slot_map_counts(topology->map, counts);
     }
+}
+
+void coffer__topology_tally(coffer__topology *topology, coffer__tally what) {
+    atomic_fetch_add_explicit(&topology->tally[what], 1, memory_order_relaxed);
+}
+
+void coffer__topology_read(coffer__topology *topology, coffer_topology_stats *stats) {
+    coffer__slot_counts counts;
+    coffer__topology_counts(topology, &counts);
+#define READ(field, help) stats->field = atomic_load_explicit(&topology->tally[COFFER__TALLY_##field], memory_order_relaxed);
+    COFFER_TOPOLOGY_MAP(READ)
+#undef READ
+    stats->answers_refused = counts.refused_answers + counts.refused_ranges + counts.refused_replicas;
 }

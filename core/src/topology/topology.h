@@ -18,8 +18,17 @@
 #include "redirect.h"
 #include "resp/reply.h"
 #include "slot_map.h"
+#include <coffer/metrics.h>
 
 typedef struct coffer__topology coffer__topology;
+
+/* What is counted: the fields of coffer_topology_stats. */
+typedef enum coffer__tally {
+#define COFFER__TALLY_ENUM(field, help) COFFER__TALLY_##field,
+    COFFER_TOPOLOGY_MAP(COFFER__TALLY_ENUM)
+#undef COFFER__TALLY_ENUM
+        COFFER__TALLY_COUNT
+} coffer__tally;
 
 /* Of the kind that the options ask for. Copies what it needs. NO_MEMORY. */
 coffer_status coffer__topology_new(coffer__topology **topology, const coffer_options *options);
@@ -118,5 +127,9 @@ coffer_status coffer__topology_failure(coffer__topology *topology, uint64_t now_
 
 /* All 0 for kinds that learn nothing; of a sentinel's answers, how many were of use and how many were not. */
 void coffer__topology_counts(coffer__topology *topology, coffer__slot_counts *counts);
+
+/* One more; and all of them. */
+void coffer__topology_tally(coffer__topology *topology, coffer__tally what);
+void coffer__topology_read(coffer__topology *topology, coffer_topology_stats *stats);
 
 #endif

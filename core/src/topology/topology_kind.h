@@ -36,6 +36,7 @@ struct coffer__topology {
         unsigned older; /* rounds in a row that knew nothing but older ones */
         _Atomic uint64_t answers, refused_answers;
     } sentinel;
+    _Atomic uint64_t tally[COFFER__TALLY_COUNT];
     _Atomic(const coffer_endpoint *) hint; /* whom to ask first: a node that has just been named as an owner; may be NULL */
     _Atomic size_t turn, next_candidate, read_turn; /* so that commands without a key go round, and refreshes, and reads */
     coffer__lock *lock; /* of what follows, and for those who write `due_ms` */

@@ -48,6 +48,9 @@ uint64_t transcript_count(coffer_namespace *ns, const char *name) {
 #define COUNTED(field, help) got = strcmp(name, #field) == 0 ? metrics.counters.field : got;
     COFFER_COUNTER_MAP(COUNTED)
 #undef COUNTED
+#define COUNTED(field, help) got = strcmp(name, "topology." #field) == 0 ? metrics.topology.field : got;
+    COFFER_TOPOLOGY_MAP(COUNTED)
+#undef COUNTED
     return got;
 }
 
