@@ -120,7 +120,7 @@ def test_a_primary_that_sentinels_watch(way: str, group: Group, tell: Tell) -> N
     count = failovers(1)
     url = f"{group.url}?on_outage=error&pool_max=4"
     running = Load(url, threads=8, ms=3_600_000, pause_us=4000, timeout_ms=LONG_MS, hang_ms=3000)
-    writable, named, to_nobody, after_no = [], [], 0, 0
+    writable, named, to_nobody, after_no, told_no = [], [], 0, 0, 0
     wait_a_moment(0.5)
     for _ in range(count):
         primary, replica = group.pair()
@@ -130,6 +130,7 @@ def test_a_primary_that_sentinels_watch(way: str, group: Group, tell: Tell) -> N
         named.append(named_us)
         if witness is not None:
             after_no += witness.end()
+            told_no += witness.was_refused
         else:
             to_nobody += come_back(group, primary, replica)
         group.wait_until_well()
@@ -146,6 +147,7 @@ def test_a_primary_that_sentinels_watch(way: str, group: Group, tell: Tell) -> N
         recovery_max_ms=max(recoveries) / 1000,
         over_the_first_write_max_ms=max(over_writable) / 1000,
         written_to_who_was_not_named=to_nobody,
+        failovers_with_READONLY=told_no,
         written_after_READONLY=after_no,
     )
     assert_right(outcome)

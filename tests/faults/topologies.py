@@ -231,6 +231,7 @@ class Witness:
         self.server = server
         self.servers = servers  # what comes from one of these is replication
         self.refused_at = 0.0  # seconds of the wall clock, as MONITOR's
+        self.was_refused = False
         self.writes: list[float] = []
         self._monitor = Resp(server.path)
         self._monitor.call("MONITOR")
@@ -252,6 +253,7 @@ class Witness:
         while not self._ends.is_set() and self._refusals() in ("", before):
             a_little()
         self.refused_at = time.time()
+        self.was_refused = self._refusals() not in ("", before)
 
     def _refusals(self) -> str:
         with contextlib.suppress(OSError, RuntimeError):

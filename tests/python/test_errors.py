@@ -75,3 +75,16 @@ def test_the_builtin_of_the_same_meaning_catches_it(kind: type[coffer.Error], bu
 
 def test_an_unknown_status_is_an_internal_error() -> None:
     assert type(_errors.error_of(-777, "in words")) is coffer.InternalError
+
+
+def test_an_error_of_many_keys_names_them_to_the_program_alone() -> None:
+    with coffer.Cache("redis://127.0.0.1:1", timeout="200ms", breaker=False, on_outage="error") as cache:
+        for call in (lambda: cache.get_many(["a", "b"]), lambda: cache.set_many({"a": 1, "b": 2}), lambda: cache.delete_many(["a", "b"])):
+            with pytest.raises(coffer.ConnectionError) as caught:
+                call()
+            assert caught.value.failed == {"a": "CONNECT", "b": "CONNECT"}
+            assert repr(caught.value.failed) == "<2 keys>"
+            assert len(pickle.loads(pickle.dumps(caught.value)).failed) == 0
+        with pytest.raises(coffer.ConnectionError) as caught:
+            cache.get("a")
+        assert len(caught.value.failed) == 0

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from coffer import _coffer_core as core
+
+
+class FailedKeys(Mapping[Any, str]):
+    """Which keys failed, and how: status names by key. Printed, logged and pickled it tells how many alone: a key may be a secret."""
+
+    __slots__ = ("_statuses",)
+
+    def __init__(self, statuses: Mapping[Any, str] | None = None) -> None:
+        self._statuses: dict[Any, str] = dict(statuses or {})
+
+    def __getitem__(self, key: Any) -> str:
+        return self._statuses[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._statuses)
+
+    def __len__(self) -> int:
+        return len(self._statuses)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} keys>"
+
+    def __reduce__(self) -> tuple[type[FailedKeys], tuple[()]]:
+        return FailedKeys, ()
 
 
 class Error(Exception):
@@ -17,7 +40,7 @@ class Error(Exception):
     stored or deleted. Else it is empty."""
 
     status: str = ""
-    failed: Mapping[Any, str] = MappingProxyType({})
+    failed: Mapping[Any, str] = FailedKeys()
 
     def __init__(self, message: str = "", status: str = "") -> None:
         super().__init__(message)
@@ -140,7 +163,7 @@ def error_of(status: int, message: str) -> Error:
 def error_of_many(status: int, message: str, failed: dict[Any, str]) -> Error:
     """The same for an operation on many keys."""
     error = error_of(status, message)
-    error.failed = failed
+    error.failed = FailedKeys(failed)
     return error
 
 
