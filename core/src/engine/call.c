@@ -17,6 +17,7 @@ void coffer__call_init(coffer_call *call, const coffer__command *command) {
     call->endpoint = NULL;
     call->not_before_ms = 0;
     call->tries = call->redirects = 0;
+    call->tried = 0;
     call->number_count = 0;
     call->arguments = call->few;
     call->argument_count = 0;

@@ -24,13 +24,13 @@ struct coffer_call {
     coffer_conn *conn; /* where it was sent; its owner sets it, and nobody else */
     _Atomic int state;
     coffer_status status; /* OK: the server answered, and not with an error */
-    bool script_sent; /* with its text */
     coffer__pass pass; /* from its hand-out until its end was recorded; outage.c */
     coffer__server *server; /* it was handed out for; NULL: none */
     /* where it goes: route.c */
     const coffer_endpoint *endpoint; /* or went last; NULL: nowhere yet */
     uint64_t not_before_ms; /* while OPEN: it waits until then */
     uint8_t tries, redirects; /* how often it was sent again, by reason */
+    uint16_t tried; /* with `anywhere`: servers that could not answer it, a bit each */
     bool handed_out; /* while OPEN: the driver has it */
     bool routed; /* its server may say MOVED and ASK */
     bool asking; /* ASKING goes directly before it */
@@ -38,10 +38,9 @@ struct coffer_call {
     bool awaits_map; /* while OPEN: it waits until servers are known */
     bool pinned; /* to `endpoint`: neither redirected nor sent again */
     bool settled; /* while DONE: it does not go again */
-    /* for reads that replicas may answer; replicas.c */
-    bool anywhere;
-    bool fell_back; /* a server that was chosen could not answer it */
-    uint32_t tried; /* such servers, a bit each; set where `anywhere` is */
+    bool script_sent; /* with its text */
+    bool anywhere; /* a replica may answer it: replicas.c */
+    bool fell_back; /* and a server that was chosen could not */
     coffer_slice *arguments;
     size_t argument_count, argument_cap;
     coffer_slice few[COFFER__CALL_ARGUMENTS];

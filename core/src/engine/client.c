@@ -282,6 +282,7 @@ coffer_status coffer_namespace_new(coffer_namespace **ns, coffer_client *client,
     }
     atomic_init(&made->refs, 1);
     made->client = client;
+    made->reads_elsewhere = client->reads_elsewhere;
     coffer_client_ref(client);
     coffer_status status = fill_namespace(made, error);
     if (status != COFFER_OK) {

@@ -45,6 +45,7 @@ struct coffer_namespace {
     coffer_options *options;
     coffer__observer *observer; /* the client's, shared by all handles of that namespace */
     coffer__switches *switches; /* the same */
+    bool reads_elsewhere; /* the client's */
     coffer__codec codec;
     coffer__buf key_base; /* "prod:users@3:" */
     char version_text[24];

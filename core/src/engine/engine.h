@@ -92,8 +92,7 @@ coffer_call *coffer__op_call_on_key(coffer_op *op, const coffer__command *comman
 /* The call only reads, for a caller who takes an answer that may be a little behind: where the client reads from replicas, it may go to one. And, when it has
  * ended, whether its answer may be behind: no primary gave it. What is to be written over what was seen has to be seen on the primary. */
 static inline void coffer__op_read_anywhere(coffer_op *op, coffer_call *call) {
-    call->anywhere = op->ns->client->reads_elsewhere;
-    call->tried = 0;
+    call->anywhere = op->ns->reads_elsewhere;
 }
 bool coffer__call_may_be_behind(const coffer_call *call);
 

@@ -186,7 +186,7 @@ bool coffer__replicas_turn(coffer_call *call, coffer_client *client, const coffe
         return false;
     }
     if (place < PLACES) {
-        call->tried |= 1u << place;
+        call->tried = (uint16_t)(call->tried | 1u << place);
         call->fell_back = true;
         if (client->options->read_from == COFFER_READ_PREFER_REPLICA || gather(call, client, primary, now_ms).count > 0) {
             return true;

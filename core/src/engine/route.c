@@ -43,7 +43,7 @@ uint64_t coffer__call_not_before_ms(const coffer_call *call, const coffer__topol
 
 bool coffer__call_route(coffer_call *call, coffer_client *client, uint64_t now_ms) {
     coffer__topology *topology = client->topology;
-    if (now_ms < coffer__call_not_before_ms(call, topology)) {
+    if (now_ms < call->not_before_ms && now_ms < coffer__call_not_before_ms(call, topology)) {
         return false;
     }
     if (!call->chosen) {

@@ -29,7 +29,7 @@ static char *put_header(char *to, char type, uint64_t number) {
     return to + 2;
 }
 
-static char *put_bulk(char *to, coffer_slice bytes) {
+static inline char *put_bulk(char *to, coffer_slice bytes) {
     to = put_header(to, '$', bytes.len);
     if (bytes.len > 0) {
         memcpy(to, bytes.data, bytes.len);

@@ -18,9 +18,9 @@ void coffer__endpoints_after_fork(coffer__endpoints *endpoints);
 /* The one endpoint that is equal to this, whose texts are copied where it is new. From any thread. NULL where memory is short or there are too many. */
 const coffer_endpoint *coffer__endpoints_intern(coffer__endpoints *endpoints, const coffer_endpoint *wanted);
 
-/* The replicas of an interned primary, as endpoints that are read from; those beyond the first 16 are not used. Read by any thread, without a lock, while
+/* The replicas of an interned primary, as endpoints that are read from; those beyond the first 15 are not used. Read by any thread, without a lock, while
  * another one lists them anew: it sees those of before, or of now, or some of each. Listed by one at a time: begun, each added, ended. */
-enum { COFFER__REPLICAS_MOST = 16 };
+enum { COFFER__REPLICAS_MOST = 15 };
 const coffer_endpoint *coffer__endpoint_replica(const coffer_endpoint *primary, size_t index); /* NULL behind the last */
 void coffer__endpoint_replicas_begin(const coffer_endpoint *primary);
 void coffer__endpoint_replicas_add(const coffer_endpoint *primary, const coffer_endpoint *replica);
