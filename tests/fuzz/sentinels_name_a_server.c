@@ -1,4 +1,4 @@
-/* Whatever sentinels answer, and whatever they announce: the server that calls go to can be connected to, is not the loopback address of a sentinel's own
+/* Whatever sentinels answer, and whatever they announce: the server that calls go to, and those that are read from, can be connected to, is not the loopback address of a sentinel's own
  * host, was named by the newest answer of its round, and is none that has said it is no primary since; and memory stays bounded by what came. */
 #include "fuzz.h"
 
@@ -58,11 +58,31 @@ static void settle(world *w) {
     w->turn = 0;
 }
 
+/* The same answer to the second question. */
+static void hear_replicas(world *w) {
+    coffer__sentinel_answer replica;
+    for (size_t node = 1; coffer__sentinel_next_replica(&w->reply, &node, w->round.asked->host, &replica);) {
+        must_be_fit(w->round.asked, replica.host, replica.port);
+    }
+    coffer__topology_learn_replicas(w->topology, &w->round, &w->reply);
+    MUST(w->round.replica_count <= COFFER__REPLICAS_MOST);
+}
+
+/* Nobody is read from as a replica who is the primary. */
+static void must_be_replicas(world *w) {
+    const coffer_endpoint *primary = used(w), *replica;
+    for (size_t i = 0; primary != NULL && (replica = coffer__endpoint_replica(primary, i)) != NULL; i++) {
+        MUST(replica->replica && replica->port != 0 && coffer__host_is_fit(replica->host));
+        MUST(replica->port != primary->port || !coffer_slice_equal(replica->host, primary->host));
+    }
+}
+
 static void hear(world *w) {
     coffer__sentinel_answer answer;
     w->round.asked = coffer__topology_candidate(w->topology, w->turn++);
     bool fit = coffer__sentinel_read(&w->reply, COFFER_SLICE("main"), w->round.asked->host, &answer);
     coffer_status status = coffer__topology_learn(w->topology, &w->round, &w->reply);
+    hear_replicas(w);
     MUST(fit ? status == COFFER_OK || (w->starved && status == COFFER_NO_MEMORY) : status == COFFER_SERVER);
     if (fit) {
         must_be_fit(w->round.asked, answer.host, answer.port);
@@ -107,6 +127,7 @@ static void take(world *w) {
         hear(w);
     }
     must_be_a_server(w);
+    must_be_replicas(w);
 }
 
 static void begin(world *w) {

@@ -34,6 +34,35 @@ static void test_time_outs_in_a_row_are_counted(void **state) {
     coffer__endpoints_free(all);
 }
 
+static void test_replicas_are_listed_anew(void **state) {
+    (void)state;
+    coffer__endpoints *all = coffer__endpoints_new();
+    coffer_endpoint wanted = at("p", 1);
+    const coffer_endpoint *primary = coffer__endpoints_intern(all, &wanted);
+    assert_null(coffer__endpoint_replica(primary, 0));
+    wanted.replica = true; /* the same server, read from */
+    const coffer_endpoint *reader = coffer__endpoints_intern(all, &wanted);
+    assert_ptr_not_equal(reader, primary);
+    coffer__endpoint_replicas_begin(primary);
+    for (uint16_t i = 0; i < 2 * COFFER__REPLICAS_MOST; i++) {
+        coffer_endpoint one = {.host = COFFER_SLICE("r"), .port = (uint16_t)(i / 2 + 1), .replica = true}; /* each twice */
+        coffer__endpoint_replicas_add(primary, coffer__endpoints_intern(all, &one));
+    }
+    coffer__endpoint_replicas_add(primary, reader); /* one too many */
+    coffer__endpoint_replicas_end(primary);
+    for (uint16_t i = 0; i < COFFER__REPLICAS_MOST; i++) {
+        assert_int_equal(coffer__endpoint_replica(primary, i)->port, i + 1);
+    }
+    assert_null(coffer__endpoint_replica(primary, COFFER__REPLICAS_MOST));
+    coffer__endpoint_replicas_begin(primary);
+    assert_non_null(coffer__endpoint_replica(primary, 0)); /* never empty meanwhile */
+    coffer__endpoint_replicas_add(primary, reader);
+    coffer__endpoint_replicas_end(primary);
+    assert_ptr_equal(coffer__endpoint_replica(primary, 0), reader);
+    assert_null(coffer__endpoint_replica(primary, 1));
+    coffer__endpoints_free(all);
+}
+
 static void test_there_is_an_end_to_them(void **state) {
     (void)state;
     coffer__endpoints *all = coffer__endpoints_new();
@@ -68,6 +97,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equal_ones_are_one),
         cmocka_unit_test(test_time_outs_in_a_row_are_counted),
+        cmocka_unit_test(test_replicas_are_listed_anew),
         cmocka_unit_test(test_there_is_an_end_to_them),
         cmocka_unit_test(test_short_memory),
     };
