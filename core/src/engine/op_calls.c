@@ -151,7 +151,7 @@ static outlook look_again(coffer_op *op) {
 }
 
 bool coffer__op_await_calls(coffer_op *op, coffer_action *action, coffer_want *want) {
-    for (;;) {
+    while (op->next_due < op->call_count) {
         coffer_call *call = next_open(op);
         if (call != NULL) {
             action->call = call;
@@ -166,4 +166,5 @@ bool coffer__op_await_calls(coffer_op *op, coffer_action *action, coffer_want *w
             return op->next_due < op->call_count;
         }
     }
+    return false;
 }
