@@ -76,9 +76,13 @@ static void remember_keys(coffer_op *op, const coffer_call *call) {
 
 /* A key that is still owed its deletion has no value: whoever waited for its node to come back would read what was to be deleted. */
 static void doubt_value(coffer_op *op, coffer_call *call) {
-    bool read = call->command == &coffer__command_get && call->status == COFFER_OK && call->reply.nodes[0].type == COFFER__REPLY_BULK;
-    if (read && coffer__owed_holds(op->ns->client->owed, call->arguments[1])) {
-        call->reply.nodes[0] = (coffer__node){.type = COFFER__REPLY_NIL};
+    bool many = call->command == &coffer__command_mget && call->reply.node_count == call->argument_count; /* an array of as many as keys */
+    bool one = call->command == &coffer__command_get && call->reply.node_count == 1;
+    for (size_t i = 1; call->status == COFFER_OK && (one || many) && i < call->argument_count; i++) {
+        coffer__node *node = &call->reply.nodes[many ? i : 0];
+        if (node->type == COFFER__REPLY_BULK && coffer__owed_holds(op->ns->client->owed, call->arguments[i])) {
+            *node = (coffer__node){.type = COFFER__REPLY_NIL};
+        }
     }
 }
 
@@ -141,13 +145,13 @@ static size_t count_keys(const coffer__owed_key *key) {
 static void settle(coffer_op *op, const coffer_call *call, coffer__owed_key *keys, size_t count) {
     coffer__owed *owed = op->ns->client->owed;
     if (is_owed(op, call->status)) {
-        coffer__op_count(op, COFFER__COUNT_outage_lost, coffer__owed_give_back(owed, keys));
+        coffer__owed_give_back(owed, keys);
         return;
     }
     bool gone = call->status == COFFER_OK;
     coffer__op_count(op, gone ? COFFER__COUNT_outage_deletes : COFFER__COUNT_outage_lost, count);
     coffer__owed_lose(owed, gone ? 0 : count);
-    coffer__owed_free_keys(keys);
+    coffer__owed_forget(owed, keys);
 }
 
 /* Where each key has a call of its own, each meets its own end. */
