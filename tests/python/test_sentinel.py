@@ -118,7 +118,8 @@ def test_a_server_that_is_no_primary_is_asked_again_when_the_sentinels_were() ->
         assert all(isinstance(error, coffer.Error) for error in errors), errors
         assert any("no master" in str(error) for error in errors), errors
         assert 2 <= sentinel.rounds <= 8
-        assert replica.greetings <= 8 * sentinel.rounds  # each caller may have had a connection on its way; without end it would be hundreds
+        # each caller may have had a connection on its way; without end it would be hundreds
+        assert replica.greetings <= 8 * sentinel.rounds
         assert replica.commands == []
 
 
