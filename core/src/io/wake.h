@@ -31,8 +31,12 @@ static inline bool coffer__wake_is_up(coffer__wake *wake) {
     return atomic_load_explicit(&wake->state, memory_order_acquire) == COFFER__WAKE_UP;
 }
 
+/* What a wake that is cleared was for is seen by whoever looks afterwards: a plain store could come to pass behind that look, and take away a wake of
+ * which the look has seen nothing. */
 static inline void coffer__wake_clear(coffer__wake *wake) {
-    atomic_store_explicit(&wake->state, COFFER__WAKE_CLEAR, memory_order_relaxed);
+    if (coffer__wake_is_up(wake)) {
+        atomic_exchange_explicit(&wake->state, COFFER__WAKE_CLEAR, memory_order_acq_rel);
+    }
 }
 
 /* What a wake would have said, found out by the owner itself. */

@@ -408,15 +408,19 @@ static void write_some(coffer_op *op) {
     coffer__op_then(op, "set", written_some);
 }
 
-/* What was not tried any more was not sent. */
-static void finish_writes(coffer_op *op, bool away) {
+/* What was not tried any more was not sent; where all else went well, it is why the whole did not. */
+static void finish_writes(coffer_op *op) {
     many_state *state = state_of(op);
+    size_t left = state->count - state->written;
     overtake_all(op);
     for (size_t i = state->written; i < state->count; i++) {
         op->item_statuses[i] = COFFER_NOT_SENT;
     }
-    if (away) {
-        coffer__outage_remember(op, state->wire_keys + state->written, state->count - state->written);
+    coffer__outage_remember(op, state->wire_keys + state->written, left);
+    if (left > 0 && state->failed == COFFER_OK) {
+        state->failed = COFFER_TIMEOUT;
+        coffer__op_say(op, "set_many: there was no time left for %zu of %zu keys. The option 'timeout' sets how long a call may take", left,
+                       state->count);
     }
     coffer__op_finish(op, state->failed);
 }
@@ -446,7 +450,7 @@ static void written_some(coffer_op *op) {
     if (state->written < state->count && !op->late && !(away && !coffer__client_is_routed(op->ns->client))) {
         write_some(op);
     } else {
-        finish_writes(op, away);
+        finish_writes(op);
     }
 }
 
