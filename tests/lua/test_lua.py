@@ -6,12 +6,13 @@ import itertools
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from interpreters import INTERPRETERS, MODULES, ROOT, Interpreter, every_interpreter
-from support import free_port, has_redis, redis_server
+from support import RedisServer, free_port, has_redis, make_certificates, redis_server
 
 HERE = Path(__file__).parent
 FENCE = re.compile(r"^```lua\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -67,23 +68,48 @@ def exported(module: Path) -> set[str]:
     return {line.split()[-1] for line in listed.splitlines()}
 
 
-@every_interpreter
-def test_tls_and_credentials(lua: Interpreter, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def shared_secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RedisServer, str, Path]]:
+    """A server that speaks TLS, its address and the folder of its certificates."""
     if shutil.which("openssl") is None or not has_redis():
         pytest.skip("openssl or redis-server is not installed")
-    subprocess.run(["sh", str(ROOT / "tests/certificates.sh"), str(tmp_path)], check=True, capture_output=True)
-    port = free_port()
-    files = [
-        "--tls-cert-file",
-        f"{tmp_path}/right.pem",
-        "--tls-key-file",
-        f"{tmp_path}/server.key",
-        "--tls-ca-cert-file",
-        f"{tmp_path}/ca.pem",
-    ]
+    folder, port = make_certificates(tmp_path_factory.mktemp("certificates")), free_port()
+    files = ["--tls-cert-file", f"{folder}/right.pem", "--tls-key-file", f"{folder}/server.key", "--tls-ca-cert-file", f"{folder}/ca.pem"]
     with redis_server("--tls-port", str(port), *files, "--tls-auth-clients", "no") as server:
-        client = server.client()
-        client.call("ACL", "SETUSER", "app", "on", ">canary-right", "~*", "+@all")
-        client.close()
-        output = lua.run(HERE / "tls.lua", f"rediss://localhost:{port}/0", f"{tmp_path}/ca.pem", f"{tmp_path}/other_ca.pem")
-    assert output == "all was well\n"
+        yield server, f"rediss://localhost:{port}/0", folder
+
+
+@pytest.fixture
+def secure(shared_secure: tuple[RedisServer, str, Path]) -> tuple[RedisServer, str, Path]:
+    """The same, empty."""
+    client = shared_secure[0].client()
+    client.call("FLUSHALL")
+    client.close()
+    return shared_secure
+
+
+@every_interpreter
+def test_tls_and_credentials(lua: Interpreter, secure: tuple[RedisServer, str, Path]) -> None:
+    server, url, folder = secure
+    client = server.client()
+    client.call("ACL", "SETUSER", "app", "on", ">canary-right", "~*", "+@all")
+    client.close()
+    assert lua.run(HERE / "tls.lua", url, f"{folder}/ca.pem", f"{folder}/other_ca.pem") == "all was well\n"
+
+
+def forks(lua: Interpreter, *arguments: str) -> None:
+    if not (MODULES / lua.version / "forks.so").exists():
+        pytest.skip("the tests are not built (./dev build)")
+    output = lua.run(HERE / "forking.lua", *arguments)
+    assert re.search(r"^[1-9][0-9]* tests, 0 failed$", output, re.MULTILINE)
+
+
+@every_interpreter
+def test_parent_and_children_go_on(lua: Interpreter, url: str) -> None:
+    forks(lua, url)
+
+
+@every_interpreter
+def test_parent_and_children_go_on_over_tls(lua: Interpreter, secure: tuple[RedisServer, str, Path]) -> None:
+    _, url, folder = secure
+    forks(lua, url, f"{folder}/ca.pem")
