@@ -14,6 +14,9 @@ coffer_namespace *coffer__op_namespace(const coffer_op *op);
 /* The waiter it was given by coffer_op_set_waiter, lent; NULL where it has none. */
 coffer_waiter *coffer__op_waiter(const coffer_op *op);
 
+/* Whether the step at which it is has more than one call. */
+bool coffer__op_has_several_calls(const coffer_op *op);
+
 /* Ends the calls in flight on this conn as when the deadline passes; their replies will be read and dropped. The conn is the caller's to lock. */
 void coffer__op_give_up(coffer_op *op, const coffer_conn *conn);
 

@@ -6,6 +6,10 @@
 #include "replicas.h"
 #include "route.h"
 
+bool coffer__op_has_several_calls(const coffer_op *op) {
+    return op->call_count > 1;
+}
+
 static void give_up_sent(coffer_op *op, coffer_call *call) {
     coffer__conn_forget(call->conn, call);
     coffer__topology_timed_out(op->ns->client->topology, call->endpoint, op->now_ms);

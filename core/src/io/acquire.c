@@ -13,7 +13,7 @@ coffer__hold *coffer__run_hold(coffer__run *run, const coffer_endpoint *endpoint
         if (hold->endpoint == endpoint && hold->pool != NULL) {
             return hold;
         }
-        free_one = free_one == NULL && hold->stage == COFFER__STAGE_NONE ? hold : free_one;
+        free_one = free_one == NULL && hold->stage == COFFER__STAGE_NONE && hold->postponed_count == 0 ? hold : free_one;
     }
     if (free_one == NULL) {
         free_one = (coffer__hold *)coffer__alloc_zero(sizeof *free_one);

@@ -1,10 +1,11 @@
 #include "run_internal.h"
 
+#include "base/alloc.h"
 #include "base/lock.h"
 #include "clock.h"
 #include "engine/access.h"
 
-enum { CHORE_MS = 2 };
+enum { CHORE_MS = 2, CONNECTING_US = 1000, QUEUED_US = 20000 };
 enum { FLUSH_AT_BYTES = 256 << 10 }; /* a batch starts on its way while the rest is still being written into the conn */
 
 /* ---- fork ------------------------------------------------------------------------------------------------------- */
@@ -27,7 +28,16 @@ static void heed_fork(coffer__run *run, coffer_op *op) {
 
 /* ---- what an op wants: true to ask it again, false where the slice is over -------------------------------------- */
 
+/* Their op goes, and they with it. */
+static void forget_postponed(coffer__run *run) {
+    for (size_t i = 0; i < run->postponed_count; i++) {
+        run->postponed[i].hold->postponed_count = 0;
+    }
+    run->postponed_count = 0;
+}
+
 static void let_go_all(coffer__run *run) {
+    forget_postponed(run);
     for (coffer__hold *hold = &run->hold; hold != NULL; hold = hold->next) {
         coffer__hold_let_go(hold);
     }
@@ -95,10 +105,104 @@ static bool place_call(coffer__run *run) {
     }
 }
 
+/* ---- calls whose link has to be waited for: none of the op's others waits with them ------------------------------ */
+
+/* The same without waiting. */
+static bool place_at_once(coffer__run *run) {
+    uint64_t slice_us = run->limits.slice_us;
+    run->limits.slice_us = 0;
+    bool placed = place_call(run);
+    run->limits.slice_us = slice_us;
+    return placed;
+}
+
+static void postpone(coffer__run *run, coffer__hold *hold) {
+    if (run->postponed_count == run->postponed_cap) {
+        size_t cap = run->postponed_cap == 0 ? 16 : 2 * run->postponed_cap;
+        coffer__postponed *larger = (coffer__postponed *)coffer__resize(run->postponed, cap * sizeof *larger);
+        if (larger == NULL) {
+            refuse_call(run, COFFER_NO_MEMORY);
+            return;
+        }
+        run->postponed = larger;
+        run->postponed_cap = cap;
+    }
+    run->postponed[run->postponed_count++] = (coffer__postponed){.call = run->call, .hold = hold};
+    hold->postponed_count++;
+    run->call = NULL;
+}
+
+/* Nothing else could be done meanwhile. */
+static bool is_all_there_is(const coffer__run *run, const coffer__hold *wanted) {
+    bool is_open = false;
+    for (const coffer__hold *hold = &run->hold; hold != NULL; hold = hold->next) {
+        is_open = is_open || hold->stage == COFFER__STAGE_OPEN;
+    }
+    return !is_open && wanted->postponed_count == run->postponed_count;
+}
+
+/* Each whose link is there by now; those for one server keep their order. */
+static void place_postponed(coffer__run *run) {
+    size_t count = run->postponed_count, kept = 0;
+    run->pass++;
+    for (size_t i = 0; i < count; i++) {
+        coffer__postponed one = run->postponed[i];
+        run->call = one.call;
+        run->endpoint = one.hold->endpoint;
+        bool waits = one.hold->waited_in == run->pass;
+        if (!waits && (is_all_there_is(run, one.hold) ? place_call(run) : place_at_once(run))) {
+            one.hold->postponed_count--;
+            run->postponed_count--;
+        } else {
+            one.hold->waited_in = run->pass;
+            run->postponed[kept++] = one;
+        }
+    }
+    run->call = NULL;
+}
+
+/* When to look after them again: who waits in a queue is woken, a socket that is being connected wakes nobody. */
+static uint64_t look_again_us(const coffer__run *run) {
+    uint64_t at_us = run->postponed_count == 0 ? UINT64_MAX : run->now_us + QUEUED_US;
+    for (const coffer__hold *hold = &run->hold; hold != NULL; hold = hold->next) {
+        if (hold->postponed_count > 0 && hold->stage == COFFER__STAGE_CONNECTING) {
+            at_us = run->now_us + CONNECTING_US;
+        }
+    }
+    return at_us;
+}
+
+/* The deadline has passed: why each has no link. */
+static void end_postponed(coffer__run *run) {
+    if (run->postponed_count > 0) {
+        coffer__run_unlock(run);
+    }
+    for (size_t i = 0; i < run->postponed_count; i++) {
+        coffer__hold *hold = run->postponed[i].hold;
+        bool waits = hold->stage == COFFER__STAGE_QUEUED || hold->stage == COFFER__STAGE_CONNECTING;
+        if (hold->postponed_count > 0) {
+            hold->postponed_count = 0;
+            run->detail[0] = '\0';
+            coffer_status status = waits ? coffer__hold_acquire(hold) : COFFER_TIMEOUT;
+            hold->why = status < 0 ? status : COFFER_TIMEOUT;
+        }
+        run->call = run->postponed[i].call;
+        refuse_call(run, hold->why);
+    }
+    run->postponed_count = 0;
+}
+
 static bool want_call(coffer__run *run, const coffer_action *action) {
     run->call = action->call;
     run->endpoint = action->endpoint;
-    return place_call(run);
+    coffer__hold *hold = run->has_several ? coffer__run_hold(run, run->endpoint) : NULL;
+    if (hold == NULL) {
+        return place_call(run);
+    }
+    if (hold->postponed_count > 0 || !place_at_once(run)) {
+        postpone(run, hold);
+    }
+    return true;
 }
 
 static bool has_passed(const coffer__run *run, uint64_t us) {
@@ -106,8 +210,10 @@ static bool has_passed(const coffer__run *run, uint64_t us) {
 }
 
 static bool want_reply(coffer__run *run, const coffer_action *action) {
+    uint64_t until_us = coffer__clock_earlier(coffer__limits_first(&run->limits), coffer__clock_add_ms(0, action->wake_at_ms));
     run->failed = COFFER_OK;
-    coffer__run_await(run, coffer__clock_earlier(coffer__limits_first(&run->limits), coffer__clock_add_ms(0, action->wake_at_ms)), true);
+    place_postponed(run);
+    coffer__run_await(run, coffer__clock_earlier(until_us, look_again_us(run)), run->postponed_count == 0);
     return coffer__wake_is_up(&run->wake) || !has_passed(run, run->limits.slice_us) || has_passed(run, run->limits.deadline_us);
 }
 
@@ -209,10 +315,12 @@ coffer_want coffer__run_go(coffer__run *run, coffer__pools *pools, coffer_op *op
         coffer_action action;
         coffer__wake_clear(&run->wake); /* a wake before this is one that op_next will see the reason of */
         if (run->now_us / COFFER__US_PER_MS >= coffer_op_deadline_ms(op)) {
+            end_postponed(run);
             give_up(run, op);
         }
         coffer_want want = coffer_op_next(op, run->now_us / COFFER__US_PER_MS, &action);
         run->limits.deadline_us = coffer__clock_add_ms(0, coffer_op_deadline_ms(op));
+        run->has_several = want == COFFER_WANT_CALL && coffer__op_has_several_calls(op);
         if (want != COFFER_WANT_CALL && want != COFFER_WANT_REPLY) {
             coffer__run_unlock(run);
         }

@@ -8,7 +8,8 @@
  * It is the data of the op's waiter, and lives until the op is dropped. Each thread keeps one for its next op, so that in the steady state an op
  * costs no memory. A run is used by one thread at a time, like its op; only coffer__run_wake may come from anywhere.
  *
- * One link for each server that the op has calls for, all of them pipelined. They go back to their pools whenever the op waits for something else
+ * One link for each server that the op has calls for, all of them pipelined. Where a link has to be waited for, the other calls go out, and are
+ * answered, meanwhile: a server that cannot be reached holds up its own calls alone. They go back to their pools whenever the op waits for something else
  * than servers. Several runs share a link: each puts its calls into the conn and flushes them; one of those who wait reads for all, wakes whose calls
  * have ended, and when its own are answered hands the lead on. */
 #ifndef COFFER_IO_RUN_H

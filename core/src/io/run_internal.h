@@ -29,6 +29,9 @@ struct coffer__hold {
     coffer__ticket ticket;
     uint64_t acquire_until_us;
     coffer__link *link;
+    size_t postponed_count; /* calls that wait for it */
+    coffer_status why; /* they came to nothing when the deadline had passed */
+    unsigned waited_in; /* the pass in which the first of them could not have it yet */
     bool has_put; /* a call, since it took part */
     bool fresh; /* nothing was sent on it yet: it may be dead */
     /* while the run awaits */
@@ -37,6 +40,12 @@ struct coffer__hold {
     uint64_t due_us; /* leads: if nothing comes by then, the link is to be looked after */
     coffer__hold *next_follower; /* of the link's */
 };
+
+/* A call that has no link yet, while others of its op are on their way. */
+typedef struct coffer__postponed {
+    coffer_call *call;
+    coffer__hold *hold;
+} coffer__postponed;
 
 struct coffer__run {
     coffer__wake wake;
@@ -50,6 +59,10 @@ struct coffer__run {
     bool is_chore; /* of a chore of the client's: no other is looked for */
     coffer_call *call; /* handed out by the op, not sent yet */
     const coffer_endpoint *endpoint;
+    bool has_several; /* calls at once, the op */
+    coffer__postponed *postponed; /* in the order they came */
+    size_t postponed_count, postponed_cap;
+    unsigned pass;
     /* the links' */
     coffer__pools *pools; /* that the holds' pools are of */
     coffer__hold hold; /* the first; one server needs no other */

@@ -29,6 +29,7 @@ static void release_run(void *data) {
     }
     coffer__wake_end(&run->wake);
     coffer__release(run->polls);
+    coffer__release(run->postponed);
     coffer__release(run);
 }
 
