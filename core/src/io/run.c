@@ -18,6 +18,7 @@ static void heed_fork(coffer__run *run, coffer_op *op) {
         return;
     }
     run->generation = generation;
+    coffer__wake_after_fork(&run->wake);
     coffer__op_orphan(op);
     for (coffer__hold *hold = &run->hold; hold != NULL; hold = hold->next) {
         hold->stage = COFFER__STAGE_NONE;

@@ -18,6 +18,11 @@ void coffer__wake_end(coffer__wake *wake) {
     coffer__socket_close(wake->fd);
 }
 
+void coffer__wake_after_fork(coffer__wake *wake) {
+    coffer__wake_end(wake);
+    coffer__wake_init(wake);
+}
+
 void coffer__wake_up(coffer__wake *wake) {
     switch (atomic_exchange_explicit(&wake->state, COFFER__WAKE_UP, memory_order_acq_rel)) {
     case COFFER__WAKE_SLEEPING:

@@ -22,6 +22,7 @@ enum { COFFER__WAKE_CLEAR, COFFER__WAKE_UP, COFFER__WAKE_SLEEPING, COFFER__WAKE_
 
 void coffer__wake_init(coffer__wake *wake);
 void coffer__wake_end(coffer__wake *wake); /* closes the descriptor */
+void coffer__wake_after_fork(coffer__wake *wake); /* in the child: the descriptor is its parent's too */
 
 void coffer__wake_up(coffer__wake *wake);
 

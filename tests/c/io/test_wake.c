@@ -1,9 +1,11 @@
 /* The wake: none is lost, whatever the moment it comes at. */
 #include "helpers.h"
-#include "io/wake.h"
+#include "io/run_internal.h"
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { ROUNDS = 200000 };
 
@@ -65,9 +67,37 @@ static void test_a_wake_beside_a_clear_is_not_lost(void **state) {
     assert_int_equal(lost, 0);
 }
 
+/* The run that a thread keeps is copied by a fork: what wakes the one must not be taken for, or drained by, the other. */
+static void test_a_child_wakes_nobody_in_its_parent(void **state) {
+    (void)state;
+    coffer_cache *cache = NULL;
+    coffer_op *op = NULL;
+    assert_int_equal(coffer_open_url(&cache, "mem://", NULL), COFFER_OK);
+    coffer__run *run = coffer__thread_take_run();
+    assert_true(coffer__wake_has_fd(&run->wake));
+    struct pollfd look = {.fd = run->wake.fd, .events = POLLIN};
+    coffer__thread_give_run(run);
+    pid_t child = fork();
+    if (child == 0) {
+        bool fine = coffer_op_get(&op, coffer_cache_namespace(cache), COFFER_SLICE("k"), NULL) == COFFER_OK;
+        coffer__run *own = fine ? coffer__run_of(op) : NULL;
+        fine = own == run && coffer__run_go(own, NULL, op, 0) == COFFER_WANT_DONE;
+        fine = fine && coffer__wake_has_fd(&own->wake) && (coffer__wake_clear(&own->wake), coffer__wake_begin_poll(&own->wake));
+        coffer__run_wake(own);
+        _exit(fine ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(poll(&look, 1, 0), 0);
+    coffer_close(cache);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_wake_beside_a_clear_is_not_lost),
+        cmocka_unit_test(test_a_child_wakes_nobody_in_its_parent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
