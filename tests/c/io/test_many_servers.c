@@ -1,4 +1,4 @@
-/* Many keys on several servers, one of which cannot be reached: it takes nothing along. */
+/* Several servers, one of which cannot be reached: it takes nothing along. */
 #include "helpers.h"
 #include "support/fake_server.h"
 #include "topology/slots.h"
@@ -50,7 +50,7 @@ typedef struct world {
 /* The first half of the slots is here, the second half where nobody can be reached. */
 static bool node(int fd, const char *command, void *data) {
     world *w = (world *)data;
-    if (strcmp(command, "CLUSTER") == 0) {
+    if (strcmp(command, "CLUSTER") == 0 || strcmp(command, "SENTINEL") == 0) {
         return fake_says(fd, w->slots);
     }
     return fake_greets(fd, command) || fake_says(fd, strcmp(command, "GET") == 0 ? "$-1\r\n" : strcmp(command, "SET") == 0 ? "+OK\r\n" : ":1\r\n");
@@ -121,10 +121,31 @@ static void test_keys_of_others_are_written_while_one_is_connected_to(void **sta
     close_world(&w, cache);
 }
 
+/* All are asked at once, so it does not matter which of them is the first in the list. */
+static void test_sentinels_are_heard_while_one_is_connected_to(void **state) {
+    (void)state;
+    world w;
+    char url[200];
+    coffer_cache *cache = open_world(&w);
+    coffer_close(cache);
+    unsigned port = fake_server_port(w.server);
+    snprintf(w.slots, sizeof w.slots,
+             "*8\r\n$4\r\nname\r\n$1\r\nm\r\n$2\r\nip\r\n$9\r\n127.0.0.1\r\n$4\r\nport\r\n$5\r\n%05u\r\n$5\r\nflags\r\n$6\r\nmaster\r\n", port);
+    snprintf(url, sizeof url, "redis+sentinel://127.0.0.1:%u,127.0.0.1:%u/m?prefix=test&on_outage=error&timeout=1500ms", w.away.port, port);
+    assert_int_equal(coffer_open_url(&cache, url, NULL), COFFER_OK);
+    coffer_error error = {.text = ""};
+    coffer_status status = coffer_get(cache, COFFER_SLICE("k"), NULL, NULL, &error);
+    if (status != COFFER_MISS) {
+        fail_msg("%s: %s", coffer_status_name(status), error.text);
+    }
+    close_world(&w, cache);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_of_others_are_read_while_one_is_connected_to),
         cmocka_unit_test(test_keys_of_others_are_written_while_one_is_connected_to),
+        cmocka_unit_test(test_sentinels_are_heard_while_one_is_connected_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
