@@ -8,7 +8,7 @@ local sealed = {seal_key = "KXK7BE2W3yhxugNMld4ncLkCS5TdJm+4AUqT3CVut/4=", compr
 local is_remote = url:sub(1, 4) ~= "mem:"
 
 local function open()
-    local opts = {prefix = "starved", namespace = "things", timeout = "5s", ttl = "10m", ttl_jitter = 0, breaker = false}
+    local opts = {prefix = "starved", namespace = "things", timeout = "5s", ttl = "10m", ttl_jitter = 0, breaker = false, on_outage = "error"}
     for name, value in pairs(sealed) do
         opts[name] = value
     end
