@@ -7,7 +7,7 @@ local authority = arg[2]
 local is_local = check.url:find("^mem:") ~= nil
 
 local function open()
-    return check.open({tls_ca_file = authority, timeout = 20, on_outage = "error"})
+    return check.open({tls_ca_file = authority, timeout = 5, on_outage = "error"})
 end
 
 -- Each value names its key, who wrote it and which one it is: another's, or a torn one, is seen at once.

@@ -1,6 +1,6 @@
 /* The module `forks` of tests/lua: Lua itself cannot fork.
  *
- *     forks.fork()           the child's process, and 0 in the child, which ends by itself after a minute
+ *     forks.fork()           the child's process, and 0 in the child, which ends by itself after 20 s
  *     forks.exit(status)     ends without a word to anybody
  *     forks.kill(process)    ends that one in the middle of whatever it is at
  *     forks.wait(process)    its exit status when it has ended; above 128: the signal that ended it
@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CHILD_LIVES_AT_MOST_S = 60 };
+enum { CHILD_LIVES_AT_MOST_S = 20 };
 
 static int begin(lua_State *lua) {
     pid_t process = fork();

@@ -136,7 +136,6 @@ def test_eight_children_and_their_parent_at_once(secure: Secure, raw: Resp) -> N
 def process(command: list[str], folder: Path, secure: Secure) -> Iterator[subprocess.Popen[bytes]]:
     """A host on the cache of the environment; what it said is shown where the test fails."""
     environment = os.environ | {"COFFER_URL": secure.url, "COFFER_TLS_CA_FILE": secure.authority, "COFFER_ON_OUTAGE": "error"}
-    environment["HOME"] = str(folder)  # gunicorn puts a socket there
     environment["PYTHONPATH"] = os.pathsep.join([str(HERE), environment.get("PYTHONPATH", "")])
     with (folder / "said").open("wb") as said:
         host = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
@@ -191,7 +190,19 @@ def answering(port: int, master: int, count: int) -> set[int]:
 def test_workers_of_gunicorn_that_preloads(secure: Secure, raw: Resp, tmp_path: Path) -> None:
     pytest.importorskip("gunicorn", reason="gunicorn is not installed")
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "--preload", "-c", "python:preloaded", "-w", "2", "-b", f"127.0.0.1:{port}"]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--preload",
+        "--no-control-socket",
+        "-c",
+        "python:preloaded",
+        "-w",
+        "2",
+        "-b",
+        f"127.0.0.1:{port}",
+    ]
     with process([*command, "preloaded:application"], tmp_path, secure) as master:
         wait_until(lambda: answers(port), SECONDS)
         workers = answering(port, master.pid, 2)
@@ -207,3 +218,20 @@ def test_workers_of_gunicorn_that_preloads(secure: Secure, raw: Resp, tmp_path: 
         assert len(now - workers) == 1
         wait_until(lambda: len(connections(raw)) == 3)
     assert master.returncode == 0
+
+
+# ---- celery
+
+
+def test_processes_of_celery(secure: Secure, raw: Resp, tmp_path: Path) -> None:
+    """Each process of the pool ends after six tasks and is forked anew, of a master that has long been at work."""
+    pytest.importorskip("celery", reason="celery is not installed")
+    tasks = [f"task{number}" for number in range(24)]  # which prefork.py sends
+    command = [sys.executable, "-m", "celery", "-A", "prefork", "worker", "-c", "2", "--max-tasks-per-child", "6"]
+    with coffer.Cache(secure.url, tls_ca_file=secure.authority) as cache:
+        with process([*command, "--without-gossip", "--without-mingle", "--without-heartbeat"], tmp_path, secure) as master:
+            wait_until(lambda: len(cache.get_many(tasks)) == len(tasks), SECONDS)
+            processes = set(cache.get_many(tasks).values())
+            assert len(processes) >= 4
+            assert master.pid not in processes
+        assert cache.get("ended") == {"master": master.pid, "made": 1}
