@@ -146,7 +146,7 @@ def command_of(red: str) -> list[str]:
     if red.startswith("faults "):
         file, *more = red.removeprefix("faults ").split()
         return [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/faults/{file}", *more]
-    return ["ctest", "--test-dir", str(BUILD), "--no-tests=error", "--timeout", "100", "-R", f"^{red}$"]
+    return ["ctest", "--test-dir", str(BUILD), "--no-tests=error", "--timeout", "40", "-R", f"^{red}$"]
 
 
 def passes(red: str) -> bool:
