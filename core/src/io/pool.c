@@ -26,6 +26,7 @@ struct coffer__pool {
     uint64_t idle_ms;
     size_t total, in_use, connecting, idle, queued;
     size_t users_count; /* shares that are out */
+    bool failing; /* the last that was made or given back was of no use: who can share another does */
     coffer__row unused; /* the idle ones; the first was given back last */
     coffer__row shared; /* in use, with room for another caller */
     coffer__ticket *first, *last;
@@ -140,7 +141,7 @@ static coffer__grant grant_now(coffer__pool *pool, coffer__ticket *ticket, size_
     bool apart = pool->users_count < CALLERS_APART;
     bool may_make = pool->total < pool->max && ((apart && pool->total < CALLERS_APART) || waiting >= room_to_come(pool));
     ticket->link = apart ? pool->unused.first : NULL;
-    if (ticket->link == NULL && !(apart && may_make)) {
+    if (ticket->link == NULL && !(apart && may_make && !pool->failing)) {
         ticket->link = find_shared(pool, ticket);
     }
     if (ticket->link == NULL) {
@@ -280,7 +281,8 @@ static coffer__link *unshare(coffer__pool *pool, coffer__link *link, uint64_t no
     bool last = atomic_fetch_sub(&link->users, 1) == 1;
     pool->in_use -= last;
     pool->users_count--;
-    if (last && !may_idle(link)) {
+    pool->failing = last ? !may_idle(link) : pool->failing;
+    if (last && pool->failing) {
         leave_row(link);
         forget_link(pool, link);
         pool->total--;
@@ -354,6 +356,7 @@ void coffer__pool_give_up_slot(coffer__pool *pool, coffer__link *link) {
     pool->connecting--;
     pool->total--;
     pool->failed_count++;
+    pool->failing = true;
     serve_queue(pool);
     unlock(pool);
     coffer__link_free(link);

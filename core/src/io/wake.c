@@ -55,7 +55,7 @@ void coffer__wake_sleep(coffer__wake *wake, uint64_t until_us) {
     bool over = false;
     while (!coffer__wake_is_up(wake) && !over) {
         long failed = syscall(SYS_futex, &wake->state, FUTEX_WAIT_BITSET_PRIVATE, COFFER__WAKE_SLEEPING, &until, NULL, FUTEX_BITSET_MATCH_ANY);
-        over = failed != 0 && errno == ETIMEDOUT;
+        over = failed != 0 && errno != EINTR && errno != EAGAIN;
     }
     end(wake, COFFER__WAKE_SLEEPING);
 }

@@ -4,6 +4,7 @@
 #include "io/clock.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 static bool always_nil(int fd, const char *command, void *data) {
     (void)data;
@@ -59,6 +60,44 @@ static void test_waiters_are_served_in_the_order_they_came(void **state) {
         assert_int_equal(callers[i].status, COFFER_MISS);
     }
     assert_int_equal(stats_of(cache).connections_made, 1);
+    coffer_close(cache);
+    fake_server_stop(server);
+}
+
+/* The first connection is served when the gate is open, all others are too many. */
+static bool one_client(int fd, const char *command, void *data) {
+    static _Atomic int first = -1;
+    int none = -1;
+    if (!atomic_compare_exchange_strong(&first, &none, fd) && none != fd) {
+        fake_says(fd, "-ERR max number of clients reached\r\n");
+        return false;
+    }
+    return gated(fd, command, data);
+}
+
+static void test_after_a_refused_connection_others_share(void **state) {
+    (void)state;
+    gate own;
+    gate_init(&own);
+    fake_server *server = fake_server_start(one_client, &own);
+    coffer_cache *cache = open_at(fake_server_port(server), "&timeout=10s&breaker=false");
+    caller callers[3];
+    for (unsigned i = 0; i < 3; i++) {
+        callers[i] = (caller){.cache = cache};
+        pthread_create(&callers[i].thread, NULL, call, &callers[i]);
+        gate_await(&own, 1);
+        uint64_t until = real_ms() + 5000;
+        while (i > 0 && (stats_of(cache).connections_made < 2 || stats_of(cache).connections_open != 1)) { /* its own was refused, and is closed */
+            assert_true(real_ms() < until);
+            pause_ms(1);
+        }
+    }
+    gate_open(&own, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        pthread_join(callers[i].thread, NULL);
+        assert_int_equal(callers[i].status, i == 1 ? COFFER_SERVER : COFFER_MISS); /* the second was told so */
+    }
+    assert_int_equal(stats_of(cache).connections_made, 2);
     coffer_close(cache);
     fake_server_stop(server);
 }
@@ -230,9 +269,13 @@ static void test_closing_a_cache_closes_its_connections(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_waiters_are_served_in_the_order_they_came),     cmocka_unit_test(test_an_exhausted_pool_gives_up_after_acquire_timeout),
-        cmocka_unit_test(test_unused_connections_are_closed_but_pool_min),    cmocka_unit_test(test_the_warmest_link_is_used_first),
-        cmocka_unit_test(test_an_op_dropped_in_the_queue_passes_its_turn_on), cmocka_unit_test(test_a_slice_ends_in_time_and_the_op_goes_on),
+        cmocka_unit_test(test_after_a_refused_connection_others_share),
+        cmocka_unit_test(test_waiters_are_served_in_the_order_they_came),
+        cmocka_unit_test(test_an_exhausted_pool_gives_up_after_acquire_timeout),
+        cmocka_unit_test(test_unused_connections_are_closed_but_pool_min),
+        cmocka_unit_test(test_the_warmest_link_is_used_first),
+        cmocka_unit_test(test_an_op_dropped_in_the_queue_passes_its_turn_on),
+        cmocka_unit_test(test_a_slice_ends_in_time_and_the_op_goes_on),
         cmocka_unit_test(test_closing_a_cache_closes_its_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
