@@ -122,7 +122,7 @@ def collected(way: str, port: int, count: int) -> int:
     command, environment = command_of(way, port, count)
     options = ["--tool=callgrind", "--callgrind-out-file=/dev/null"]
     if language in C_PROGRAMS:
-        options.append(f"--toggle-collect={c_function(mode)}")
+        options += [f"--toggle-collect={c_function(mode)}{suffix}" for suffix in ("", ".lto_priv.0")]  # the linker may rename it
     else:
         command.append("plain")
         environment["PYTHONHASHSEED"] = "0"
@@ -130,6 +130,8 @@ def collected(way: str, port: int, count: int) -> int:
     found = re.search(r"Collected : (\d+)", done.stderr)
     if found is None:
         raise Gap("valgrind gave no count")
+    if found.group(1) == "0":
+        raise Gap(f"valgrind saw nothing of {way}")
     return int(found.group(1))
 
 
