@@ -344,7 +344,7 @@ def refused(folder: Path, port: int, canary: str, **options: Any) -> list[object
                 call()
             except coffer.Error as error:
                 seen.append(error)
-        seen += [cache, cache.stats(), *(cache.option(row.name) for row in coffer.options())]
+        seen += [cache, cache.stats(), cache.health(), *(cache.option(row.name) for row in coffer.options())]
     return [*seen, cache]
 
 
