@@ -38,10 +38,6 @@ static uint64_t left_us(uint64_t until_us) {
     return left < longest_wait_us ? left : longest_wait_us;
 }
 
-int coffer__clock_left_ms(uint64_t until_us) {
-    return (int)((left_us(until_us) + COFFER__US_PER_MS - 1) / COFFER__US_PER_MS);
-}
-
 struct timespec coffer__clock_left(uint64_t until_us) {
     uint64_t left = left_us(until_us);
     return (struct timespec){.tv_sec = (time_t)(left / US_PER_S), .tv_nsec = (long)(left % US_PER_S) * NS_PER_US};

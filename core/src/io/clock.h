@@ -30,10 +30,7 @@ static inline uint64_t coffer__clock_earlier(uint64_t a_us, uint64_t b_us) {
     return a_us < b_us ? a_us : b_us;
 }
 
-/* How long until then: whole milliseconds, rounded up, for poll; an hour at most, so that any sum with it fits. */
-int coffer__clock_left_ms(uint64_t until_us);
-
-/* How long until then, for ppoll. */
+/* How long until then, for ppoll: an hour at most, so that any sum with it fits. */
 struct timespec coffer__clock_left(uint64_t until_us);
 
 /* The same as an absolute time of CLOCK_MONOTONIC, for pthread_cond_timedwait. */
