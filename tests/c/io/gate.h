@@ -14,11 +14,8 @@ typedef struct gate {
     unsigned asked, allowed;
 } gate;
 
-static inline bool gated(int fd, const char *command, void *data) {
-    gate *own = (gate *)data;
-    if (fake_greets(fd, command)) {
-        return true;
-    }
+/* Waits until the gate is open for the next who asks; whose turn it was. */
+static inline unsigned gate_pass(gate *own) {
     pthread_mutex_lock(&own->mutex);
     unsigned turn = own->asked++;
     pthread_cond_broadcast(&own->moved);
@@ -26,6 +23,15 @@ static inline bool gated(int fd, const char *command, void *data) {
         pthread_cond_wait(&own->moved, &own->mutex);
     }
     pthread_mutex_unlock(&own->mutex);
+    return turn;
+}
+
+static inline bool gated(int fd, const char *command, void *data) {
+    gate *own = (gate *)data;
+    if (fake_greets(fd, command)) {
+        return true;
+    }
+    gate_pass(own);
     return fake_says(fd, "$-1\r\n");
 }
 

@@ -83,13 +83,7 @@ static bool in_turn(int fd, const char *command, void *data) {
     if (fake_greets(fd, command)) {
         return true;
     }
-    pthread_mutex_lock(&own->mutex);
-    unsigned turn = own->asked++;
-    pthread_cond_broadcast(&own->moved);
-    while (own->allowed <= turn) {
-        pthread_cond_wait(&own->moved, &own->mutex);
-    }
-    pthread_mutex_unlock(&own->mutex);
+    unsigned turn = gate_pass(own);
     snprintf(text, sizeof text, "$1\r\n%u\r\n", turn % 10);
     return fake_says(fd, text);
 }
