@@ -266,6 +266,15 @@ coffer__py_op *coffer__py_op_begin(PyObject *capsule) {
     return op;
 }
 
+static void batch_clear(coffer__py_batch *all) {
+    for (size_t i = 0; all->inputs != NULL && i < all->count; i++) {
+        coffer__py_input_clear(&all->inputs[i]);
+    }
+    PyMem_Free(all->inputs);
+    PyMem_Free(all->items);
+    *all = (coffer__py_batch){NULL, NULL, 0};
+}
+
 void coffer__py_op_settle(coffer__py_op *op) {
     if (op->handle_capsule == NULL) {
         return;
@@ -274,6 +283,9 @@ void coffer__py_op_settle(coffer__py_op *op) {
     coffer_cache_drop(handle->cache, op->op);
     op->op = NULL;
     coffer__py_input_clear(&op->value);
+    batch_clear(&op->batch);
+    Py_CLEAR(op->subject);
+    Py_CLEAR(op->decode);
     handle->use_count--;
     handle_settle(handle);
     Py_CLEAR(op->handle_capsule);
@@ -291,9 +303,11 @@ coffer_namespace *coffer__py_op_namespace(const coffer__py_op *op) {
     return coffer__py_handle_namespace(op_handle(op));
 }
 
-bool coffer__py_op_is_brief(const coffer__py_op *op) {
+/* Whether it is not worth letting other threads run meanwhile: answered in the process, and no large value to copy, compress or seal.
+ * How large a value will be is not known before it is read: the last one of the same handle says. */
+static bool is_brief(const coffer__py_op *op) {
     const coffer__py_handle *handle = op_handle(op);
-    return handle->is_local && !handle->is_heavy && op->value.data.len <= COFFER__PY_BRIEF_BYTES;
+    return !op->is_long && handle->is_local && !handle->is_heavy && op->value.data.len <= COFFER__PY_BRIEF_BYTES;
 }
 
 static void op_finalise(PyObject *capsule) {
@@ -304,6 +318,8 @@ PyObject *coffer__py_op_wrap(coffer__py_op *op, coffer_status made) {
     PyObject *capsule = made < 0 ? coffer__py_raise(made, NULL) : PyCapsule_New(op, OP_NAME, op_finalise);
     if (capsule == NULL) {
         coffer__py_op_free(op);
+    } else {
+        op->capsule = capsule;
     }
     return capsule;
 }
@@ -326,23 +342,43 @@ bool coffer__py_op_lend(coffer_op **op, PyObject *value, coffer_slice *data) {
     return true;
 }
 
-bool coffer__py_run(coffer__py_op *op, bool at_once, coffer_want *want) {
+void coffer__py_op_expect(coffer__py_op *op, coffer__py_answer *answer, PyObject *subject, PyObject *decode) {
+    PyObject *before[] = {op->subject, op->decode};
+    op->answer = answer;
+    op->subject = Py_XNewRef(subject);
+    op->decode = Py_XNewRef(decode);
+    Py_XDECREF(before[0]);
+    Py_XDECREF(before[1]);
+}
+
+/* Until DONE or LOAD; false where a signal's handler raised, or the function that is asked for credentials. */
+static bool run(coffer__py_op *op) {
     coffer_cache *cache = op_handle(op)->cache;
-    if (at_once) {
-        *want = coffer_cache_run(cache, op->op, 0);
-        if (*want != COFFER_WANT_REPLY) {
+    if (is_brief(op)) {
+        op->want = coffer_cache_run(cache, op->op, 0);
+        if (op->want != COFFER_WANT_REPLY) {
             return true;
         }
     }
     for (;;) {
-        Py_BEGIN_ALLOW_THREADS *want = coffer_cache_run(cache, op->op, COFFER__PY_SLICE_MS);
-        Py_END_ALLOW_THREADS if (*want != COFFER_WANT_REPLY) {
+        Py_BEGIN_ALLOW_THREADS op->want = coffer_cache_run(cache, op->op, COFFER__PY_SLICE_MS);
+        Py_END_ALLOW_THREADS if (op->want != COFFER_WANT_REPLY) {
             return true;
         }
         if (PyErr_CheckSignals() != 0 || (coffer_credentials_wanted(cache) && !give_credentials(op_handle(op)))) {
             return false;
         }
     }
+}
+
+PyObject *coffer__py_go(coffer__py_op *op, coffer_status made) {
+    PyObject *answer = made < 0 ? coffer__py_raise(made, NULL) : run(op) ? op->answer(op) : NULL;
+    if (op->capsule == NULL) {
+        coffer__py_op_free(op);
+    } else if (answer == NULL) {
+        coffer__py_op_settle(op);
+    }
+    return answer;
 }
 
 /* ---- results ---- */

@@ -29,14 +29,34 @@ typedef struct coffer__py_input {
     Py_buffer view; /* pinned where view.obj is set: resizing a bytearray raises meanwhile */
 } coffer__py_input;
 
+/* The items of a set_many, and what they lend. */
+typedef struct coffer__py_batch {
+    coffer_item *items;
+    coffer__py_input *inputs;
+    size_t count;
+} coffer__py_batch;
+
+typedef struct coffer__py_op coffer__py_op;
+
+/* What Python gets of an op that has stopped: a new object, or NULL with an exception. */
+typedef PyObject *coffer__py_answer(coffer__py_op *op);
+
 /* One op. It uses its handle from begin to free, so that a cache closed meanwhile stays whole under it. */
-typedef struct coffer__py_op {
+struct coffer__py_op {
     coffer_op *op; /* first: generated wrappers know this address as the `coffer_op **op` that they fill */
     PyObject *handle_capsule;
+    PyObject *capsule; /* the op's own, borrowed; NULL: who calls coffer__py_go gives the op away */
     PyObject *parent_capsule;
     coffer__py_input value;
+    coffer__py_batch batch;
     uint64_t load_began_ms;
-} coffer__py_op;
+    bool is_long; /* always worth letting other threads run */
+    coffer_want want; /* why it has stopped: DONE or LOAD */
+    /* the answer, and what it is made of */
+    coffer__py_answer *answer;
+    PyObject *subject; /* what a miss is told as, the list of keys, what was loaded */
+    PyObject *decode;
+};
 
 /* ---- native.c: exceptions, inputs, handles, ops ---- */
 
@@ -86,15 +106,15 @@ coffer__py_op *coffer__py_op_of(PyObject *capsule); /* InternalError once settle
 /* Where a generated wrapper lends a value to the op that it is about to make. */
 bool coffer__py_op_lend(coffer_op **op, PyObject *value, coffer_slice *data);
 
-/* Runs until DONE or LOAD, in slices of COFFER__PY_SLICE_MS between which Python may handle signals; false where a handler raised.
- * With `at_once` the first try keeps the GIL and does not wait. */
-#define COFFER__PY_SLICE_MS 50
-bool coffer__py_run(coffer__py_op *op, bool at_once, coffer_want *want);
+/* How the op will be answered; both objects may be NULL, and are held. */
+void coffer__py_op_expect(coffer__py_op *op, coffer__py_answer *answer, PyObject *subject, PyObject *decode);
 
-/* Whether it is not worth letting other threads run meanwhile: answered in the process, and no large value to copy, compress or seal.
- * How large a value will be is not known before it is read: the last one of the same handle says. */
+/* Runs the op until DONE or LOAD, in slices of COFFER__PY_SLICE_MS between which Python may handle signals, and answers. Where making it ended in an
+ * error (`made`), that is raised. An op without a capsule is freed, one with a capsule is settled where the answer is an exception. */
+#define COFFER__PY_SLICE_MS 50
+PyObject *coffer__py_go(coffer__py_op *op, coffer_status made);
+
 #define COFFER__PY_BRIEF_BYTES 4096
-bool coffer__py_op_is_brief(const coffer__py_op *op);
 
 /* A read value as Python sees it: bytes, str, or what `decode` makes of a JSON text. */
 PyObject *coffer__py_value(const coffer_value *value, PyObject *decode);

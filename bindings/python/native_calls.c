@@ -14,15 +14,6 @@ static coffer__py_op *begin(PyObject *capsule, PyObject *key_object, coffer_slic
     return op;
 }
 
-/* Runs an op without a loader to its end. False with an exception where it was interrupted or could not be made; its own errors are status. */
-static bool finish(coffer__py_op *op, coffer_status made, bool at_once) {
-    coffer_want want;
-    if (made < 0) {
-        return coffer__py_raise(made, NULL) != NULL;
-    }
-    return coffer__py_run(op, at_once, &want);
-}
-
 static PyObject *raise_of(const coffer__py_op *op) {
     return coffer__py_raise(coffer_op_status(op->op), coffer_op_message(op->op));
 }
@@ -31,15 +22,15 @@ static bool is_answered(coffer_status status) {
     return status == COFFER_OK || status == COFFER_STALE;
 }
 
-static PyObject *read_answer(coffer__py_op *op, PyObject *fallback, PyObject *decode) {
+static PyObject *read_answer(coffer__py_op *op) {
     coffer_status status = coffer_op_status(op->op);
     if (is_answered(status)) {
-        return coffer__py_op_value(op, decode);
+        return coffer__py_op_value(op, op->decode);
     }
-    return status == COFFER_MISS ? Py_NewRef(fallback) : raise_of(op);
+    return status == COFFER_MISS ? Py_NewRef(op->subject) : raise_of(op);
 }
 
-static PyObject *entry_answer(coffer__py_op *op, PyObject *absent, PyObject *decode) {
+static PyObject *entry_answer(coffer__py_op *op) {
     coffer_status status = coffer_op_status(op->op);
     const coffer_value *value = coffer_op_value(op->op);
     PyObject *object;
@@ -49,7 +40,7 @@ static PyObject *entry_answer(coffer__py_op *op, PyObject *absent, PyObject *dec
     if (status == COFFER_MISS && value->source == COFFER_SOURCE_NONE) {
         Py_RETURN_NONE;
     }
-    object = is_answered(status) ? coffer__py_op_value(op, decode) : Py_NewRef(absent);
+    object = is_answered(status) ? coffer__py_op_value(op, op->decode) : Py_NewRef(op->subject);
     if (object == NULL) {
         return NULL;
     }
@@ -59,7 +50,7 @@ static PyObject *entry_answer(coffer__py_op *op, PyObject *absent, PyObject *dec
 }
 
 /* What get and entry share: (handle, key, otherwise, decode, stale, timeout_ms). */
-static PyObject *read_one(PyObject *args, PyObject *(*answer_of)(coffer__py_op *, PyObject *, PyObject *)) {
+static PyObject *read_one(PyObject *args, coffer__py_answer *answer) {
     PyObject *capsule, *key_object, *otherwise, *decode;
     int is_stale_welcome;
     unsigned long long timeout_ms;
@@ -72,11 +63,8 @@ static PyObject *read_one(PyObject *args, PyObject *(*answer_of)(coffer__py_op *
         return NULL;
     }
     coffer_read_options options = {sizeof options, timeout_ms, is_stale_welcome != 0};
-    coffer_status made = coffer_op_get(&op->op, coffer__py_op_namespace(op), key, &options);
-    bool is_done = finish(op, made, coffer__py_op_is_brief(op));
-    PyObject *answer = is_done ? answer_of(op, otherwise, decode) : NULL;
-    coffer__py_op_free(op);
-    return answer;
+    coffer__py_op_expect(op, answer, otherwise, decode);
+    return coffer__py_go(op, coffer_op_get(&op->op, coffer__py_op_namespace(op), key, &options));
 }
 
 /* (handle, key, default, decode, stale, timeout_ms) -> value or default */
@@ -92,6 +80,10 @@ PyObject *coffer__py_entry(PyObject *self, PyObject *args) {
     return read_one(args, entry_answer);
 }
 
+static PyObject *done_answer(coffer__py_op *op) {
+    return coffer_op_status(op->op) < 0 ? raise_of(op) : Py_NewRef(Py_None);
+}
+
 /* (handle, key, value, encode, ttl_ms, absent, timeout_ms) -> None; an absence is stored instead of the value where `absent` */
 PyObject *coffer__py_set(PyObject *self, PyObject *args) {
     PyObject *capsule, *key_object, *value, *encode;
@@ -103,19 +95,18 @@ PyObject *coffer__py_set(PyObject *self, PyObject *args) {
         return NULL;
     }
     coffer__py_op *op = begin(capsule, key_object, &key);
-    if (op == NULL) {
+    if (op == NULL || (!is_absent && !coffer__py_input_any(&op->value, value, encode))) {
+        coffer__py_op_free(op);
         return NULL;
     }
-    PyObject *answer = NULL;
-    if (is_absent || coffer__py_input_any(&op->value, value, encode)) {
-        coffer_write_options options = {sizeof options, timeout_ms, ttl_ms, op->value.format, is_absent != 0};
-        coffer_status made = coffer_op_set(&op->op, coffer__py_op_namespace(op), key, op->value.data, &options);
-        if (finish(op, made, coffer__py_op_is_brief(op))) {
-            answer = coffer_op_status(op->op) < 0 ? raise_of(op) : Py_NewRef(Py_None);
-        }
-    }
-    coffer__py_op_free(op);
-    return answer;
+    coffer_write_options options = {sizeof options, timeout_ms, ttl_ms, op->value.format, is_absent != 0};
+    coffer__py_op_expect(op, done_answer, NULL, NULL);
+    return coffer__py_go(op, coffer_op_set(&op->op, coffer__py_op_namespace(op), key, op->value.data, &options));
+}
+
+static PyObject *whether_answer(coffer__py_op *op) {
+    coffer_status status = coffer_op_status(op->op);
+    return status < 0 ? raise_of(op) : PyBool_FromLong(status == COFFER_OK);
 }
 
 /* (handle, key, timeout_ms) -> whether something was there */
@@ -131,20 +122,19 @@ PyObject *coffer__py_delete(PyObject *self, PyObject *args) {
     if (op == NULL) {
         return NULL;
     }
-    PyObject *answer = NULL;
     coffer_read_options options = {sizeof options, timeout_ms, false};
-    coffer_status made = coffer_op_delete(&op->op, coffer__py_op_namespace(op), key, &options);
-    if (finish(op, made, coffer__py_op_is_brief(op))) {
-        coffer_status status = coffer_op_status(op->op);
-        answer = status < 0 ? raise_of(op) : PyBool_FromLong(status == COFFER_OK);
-    }
-    coffer__py_op_free(op);
-    return answer;
+    coffer__py_op_expect(op, whether_answer, NULL, NULL);
+    return coffer__py_go(op, coffer_op_delete(&op->op, coffer__py_op_namespace(op), key, &options));
+}
+
+static PyObject *status_answer(coffer__py_op *op) {
+    coffer_status status = coffer_op_status(op->op);
+    return status < 0 ? raise_of(op) : PyLong_FromLong(status);
 }
 
 /* (op) -> status: runs an op that a generated wrapper made. */
 PyObject *coffer__py_op_run(PyObject *self, PyObject *args) {
-    PyObject *capsule, *answer = NULL;
+    PyObject *capsule;
     (void)self;
     if (!PyArg_ParseTuple(args, "O", &capsule)) {
         return NULL;
@@ -153,14 +143,8 @@ PyObject *coffer__py_op_run(PyObject *self, PyObject *args) {
     if (op == NULL) {
         return NULL;
     }
-    if (finish(op, COFFER_OK, coffer__py_op_is_brief(op))) {
-        coffer_status status = coffer_op_status(op->op);
-        answer = status < 0 ? raise_of(op) : PyLong_FromLong(status);
-    }
-    if (answer == NULL) {
-        coffer__py_op_settle(op);
-    }
-    return answer;
+    coffer__py_op_expect(op, status_answer, NULL, NULL);
+    return coffer__py_go(op, COFFER_OK);
 }
 
 /* ---- many keys: the lists are the callers' own, made anew by the package for each call ---- */
@@ -187,13 +171,13 @@ static PyObject *key_at(PyObject *list, size_t index) {
     return item != NULL && PyTuple_Check(item) ? PyTuple_GetItem(item, 0) : item;
 }
 
-/* Raises what the whole came to, with {key: status} of those that failed. */
-static PyObject *raise_of_many(const coffer__py_op *op, PyObject *list) {
+/* Raises what the whole came to, with {key: status} of those that failed. The subject is the list. */
+static PyObject *raise_of_many(const coffer__py_op *op) {
     PyObject *failed = PyDict_New();
     for (size_t i = 0; failed != NULL && i < coffer_op_count(op->op); i++) {
         coffer_status status = coffer_op_item(op->op, i, NULL);
         PyObject *name = status < 0 ? PyUnicode_FromString(coffer_status_name(status)) : NULL;
-        PyObject *key = name == NULL ? NULL : key_at(list, i);
+        PyObject *key = name == NULL ? NULL : key_at(op->subject, i);
         if (status < 0 && (key == NULL || PyDict_SetItem(failed, key, name) != 0)) {
             Py_CLEAR(failed);
         }
@@ -202,7 +186,7 @@ static PyObject *raise_of_many(const coffer__py_op *op, PyObject *list) {
     return coffer__py_raise_many(coffer_op_status(op->op), coffer_op_message(op->op), failed);
 }
 
-static bool put_item(const coffer__py_op *op, size_t index, PyObject *found, PyObject *key, PyObject *decode) {
+static bool put_item(const coffer__py_op *op, size_t index, PyObject *found) {
     coffer_value value;
     coffer_status status = coffer_op_item(op->op, index, &value);
     if (status < 0) {
@@ -211,87 +195,73 @@ static bool put_item(const coffer__py_op *op, size_t index, PyObject *found, PyO
     if (!is_answered(status)) {
         return true;
     }
-    PyObject *object = coffer__py_value(&value, decode);
-    bool is_put = object != NULL && PyDict_SetItem(found, key, object) == 0;
+    PyObject *object = coffer__py_value(&value, op->decode);
+    bool is_put = object != NULL && PyDict_SetItem(found, key_at(op->subject, index), object) == 0;
     Py_XDECREF(object);
     return is_put;
 }
 
-static PyObject *found_items(const coffer__py_op *op, PyObject *keys, PyObject *decode) {
+static PyObject *found_answer(coffer__py_op *op) {
     size_t count = coffer_op_count(op->op);
     if (coffer_op_status(op->op) < 0) {
-        return raise_of_many(op, keys);
+        return raise_of_many(op);
     }
     PyObject *found = PyDict_New();
     for (size_t i = 0; found != NULL && i < count; i++) {
-        if (!put_item(op, i, found, PyList_GetItem(keys, (Py_ssize_t)i), decode)) {
+        if (!put_item(op, i, found)) {
             Py_CLEAR(found);
         }
     }
     return found;
 }
 
+/* What get_many and delete_many share: an op for `keys`, which are copied. */
+static PyObject *ask_many(PyObject *capsule, PyObject *keys, coffer__py_answer *answer, PyObject *decode, const coffer_read_options *options,
+                          coffer_status (*make)(coffer_op **, coffer_namespace *, const coffer_slice *, size_t, const coffer_read_options *)) {
+    size_t count = 0;
+    coffer__py_op *op = coffer__py_op_begin(capsule);
+    coffer_slice *slices = op == NULL ? NULL : slices_of(keys, &count);
+    if (slices == NULL) {
+        coffer__py_op_free(op);
+        return NULL;
+    }
+    coffer__py_op_expect(op, answer, keys, decode);
+    coffer_status made = make(&op->op, coffer__py_op_namespace(op), slices, count, options);
+    PyMem_Free(slices);
+    op->is_long = true;
+    return coffer__py_go(op, made);
+}
+
 /* (handle, list of keys, decode, stale, timeout_ms) -> {key: value} of those that were found */
 PyObject *coffer__py_get_many(PyObject *self, PyObject *args) {
-    PyObject *capsule, *keys, *decode, *found = NULL;
+    PyObject *capsule, *keys, *decode;
     int is_stale_welcome;
     unsigned long long timeout_ms;
-    size_t count = 0;
     (void)self;
     if (!PyArg_ParseTuple(args, "OOOpK", &capsule, &keys, &decode, &is_stale_welcome, &timeout_ms)) {
         return NULL;
     }
-    coffer__py_op *op = coffer__py_op_begin(capsule);
-    coffer_slice *slices = op == NULL ? NULL : slices_of(keys, &count);
-    if (slices != NULL) {
-        coffer_read_options options = {sizeof options, timeout_ms, is_stale_welcome != 0};
-        coffer_status made = coffer_op_get_many(&op->op, coffer__py_op_namespace(op), slices, count, &options);
-        found = finish(op, made, false) ? found_items(op, keys, decode) : NULL;
-    }
-    PyMem_Free(slices);
-    coffer__py_op_free(op);
-    return found;
+    coffer_read_options options = {sizeof options, timeout_ms, is_stale_welcome != 0};
+    return ask_many(capsule, keys, found_answer, decode, &options, coffer_op_get_many);
+}
+
+static PyObject *deleted_answer(coffer__py_op *op) {
+    return coffer_op_status(op->op) < 0 ? raise_of_many(op) : PyLong_FromLongLong(coffer_op_integer(op->op));
 }
 
 /* (handle, list of keys, timeout_ms) -> how many were there */
 PyObject *coffer__py_delete_many(PyObject *self, PyObject *args) {
-    PyObject *capsule, *keys, *deleted = NULL;
+    PyObject *capsule, *keys;
     unsigned long long timeout_ms;
-    size_t count = 0;
     (void)self;
     if (!PyArg_ParseTuple(args, "OOK", &capsule, &keys, &timeout_ms)) {
         return NULL;
     }
-    coffer__py_op *op = coffer__py_op_begin(capsule);
-    coffer_slice *slices = op == NULL ? NULL : slices_of(keys, &count);
-    if (slices != NULL) {
-        coffer_read_options options = {sizeof options, timeout_ms, false};
-        coffer_status made = coffer_op_delete_many(&op->op, coffer__py_op_namespace(op), slices, count, &options);
-        if (finish(op, made, false)) {
-            deleted = coffer_op_status(op->op) < 0 ? raise_of_many(op, keys) : PyLong_FromLongLong(coffer_op_integer(op->op));
-        }
-    }
-    PyMem_Free(slices);
-    coffer__py_op_free(op);
-    return deleted;
+    coffer_read_options options = {sizeof options, timeout_ms, false};
+    return ask_many(capsule, keys, deleted_answer, NULL, &options, coffer_op_delete_many);
 }
 
-/* The items of a set_many, and what they lend. */
-typedef struct batch {
-    coffer_item *items;
-    coffer__py_input *inputs;
-    size_t count;
-} batch;
-
-static void batch_clear(batch *all) {
-    for (size_t i = 0; all->inputs != NULL && i < all->count; i++) {
-        coffer__py_input_clear(&all->inputs[i]);
-    }
-    PyMem_Free(all->inputs);
-    PyMem_Free(all->items);
-}
-
-static bool batch_fill(batch *all, PyObject *pairs, PyObject *encode) {
+static bool batch_fill(coffer__py_batch *all, PyObject *pairs, PyObject *encode) {
     Py_ssize_t length = PyList_Size(pairs);
     if (length < 0) {
         return false;
@@ -316,26 +286,27 @@ static bool batch_fill(batch *all, PyObject *pairs, PyObject *encode) {
     return true;
 }
 
+static PyObject *stored_answer(coffer__py_op *op) {
+    return coffer_op_status(op->op) < 0 ? raise_of_many(op) : Py_NewRef(Py_None);
+}
+
 /* (handle, list of (key, value), encode, ttl_ms, timeout_ms) -> None */
 PyObject *coffer__py_set_many(PyObject *self, PyObject *args) {
-    PyObject *capsule, *pairs, *encode, *answer = NULL;
+    PyObject *capsule, *pairs, *encode;
     unsigned long long ttl_ms, timeout_ms;
-    batch all = {NULL, NULL, 0};
     (void)self;
     if (!PyArg_ParseTuple(args, "OOOKK", &capsule, &pairs, &encode, &ttl_ms, &timeout_ms)) {
         return NULL;
     }
     coffer__py_op *op = coffer__py_op_begin(capsule);
-    if (op != NULL && batch_fill(&all, pairs, encode)) {
-        coffer_write_options options = {sizeof options, timeout_ms, ttl_ms, COFFER_FORMAT_BYTES, false};
-        coffer_status made = coffer_op_set_many(&op->op, coffer__py_op_namespace(op), all.items, all.count, &options);
-        if (finish(op, made, false)) {
-            answer = coffer_op_status(op->op) < 0 ? raise_of_many(op, pairs) : Py_NewRef(Py_None);
-        }
+    if (op == NULL || !batch_fill(&op->batch, pairs, encode)) {
+        coffer__py_op_free(op);
+        return NULL;
     }
-    coffer__py_op_free(op);
-    batch_clear(&all);
-    return answer;
+    coffer_write_options options = {sizeof options, timeout_ms, ttl_ms, COFFER_FORMAT_BYTES, false};
+    coffer__py_op_expect(op, stored_answer, pairs, NULL);
+    op->is_long = true;
+    return coffer__py_go(op, coffer_op_set_many(&op->op, coffer__py_op_namespace(op), op->batch.items, op->batch.count, &options));
 }
 
 /* ---- loads ----
@@ -350,23 +321,18 @@ static uint64_t clock_ms(void) {
     return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
 }
 
-/* The answer of a load that is done: `own` where that is what was loaded, else the value read. */
-static PyObject *done_answer(coffer__py_op *op, PyObject *own, PyObject *decode) {
-    if (own != NULL && coffer_op_status(op->op) == COFFER_OK && coffer_op_value(op->op)->source == COFFER_SOURCE_LOADED) {
-        return Py_NewRef(own);
-    }
-    return read_answer(op, Py_None, decode);
-}
-
-/* Runs on to the next answer: the load itself where its loader has to run, else the load is settled. */
-static PyObject *load_answer(PyObject *load, coffer__py_op *op, PyObject *own, PyObject *decode) {
-    coffer_want want = COFFER_WANT_DONE;
-    bool has_run = coffer__py_run(op, coffer__py_op_is_brief(op), &want);
-    if (has_run && want == COFFER_WANT_LOAD) {
+/* The load itself where its loader has to run; else it is settled, and answered: with what was loaded, where there is such (the subject; NULL: none yet),
+ * or with the value read. */
+static PyObject *load_answer(coffer__py_op *op) {
+    if (op->want == COFFER_WANT_LOAD) {
         op->load_began_ms = clock_ms();
-        return Py_NewRef(load);
+        return Py_NewRef(op->capsule);
     }
-    PyObject *answer = has_run ? done_answer(op, own, decode) : NULL;
+    bool is_own = op->subject != NULL && coffer_op_status(op->op) == COFFER_OK && coffer_op_value(op->op)->source == COFFER_SOURCE_LOADED;
+    if (!is_own) {
+        coffer__py_op_expect(op, NULL, Py_None, op->decode);
+    }
+    PyObject *answer = is_own ? Py_NewRef(op->subject) : read_answer(op);
     coffer__py_op_settle(op);
     return answer;
 }
@@ -391,8 +357,9 @@ PyObject *coffer__py_load_begin(PyObject *self, PyObject *args) {
         op->parent_capsule = Py_NewRef(parent);
         coffer_op_set_parent(op->op, outer->op);
     }
+    coffer__py_op_expect(op, load_answer, NULL, decode);
     PyObject *load = coffer__py_op_wrap(op, made);
-    PyObject *answer = load == NULL ? NULL : load_answer(load, op, NULL, decode);
+    PyObject *answer = load == NULL ? NULL : coffer__py_go(op, made);
     Py_XDECREF(load);
     return answer;
 }
@@ -414,16 +381,16 @@ PyObject *coffer__py_load_supply(PyObject *self, PyObject *args) {
     coffer_write_options options = {sizeof options, 0, ttl_ms, format, is_absent != 0};
     uint64_t cost_ms = clock_ms() - op->load_began_ms;
     coffer_op_supply(op->op, op->value.data, &options, cost_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)cost_ms);
-    return load_answer(load, op, own, decode);
+    coffer__py_op_expect(op, load_answer, own, decode);
+    return coffer__py_go(op, COFFER_OK);
 }
 
-static PyObject *failed_answer(PyObject *load, coffer__py_op *op, PyObject *decode) {
-    coffer_want want;
-    if (!coffer__py_run(op, coffer__py_op_is_brief(op), &want)) {
-        return NULL;
-    }
-    bool is_stale = want == COFFER_WANT_DONE && coffer_op_status(op->op) == COFFER_STALE;
-    return is_stale ? coffer__py_op_value(op, decode) : Py_NewRef(load);
+/* A stale value, or the load itself where there is none. */
+static PyObject *failed_answer(coffer__py_op *op) {
+    bool is_stale = op->want == COFFER_WANT_DONE && coffer_op_status(op->op) == COFFER_STALE;
+    PyObject *answer = is_stale ? coffer__py_op_value(op, op->decode) : Py_NewRef(op->capsule);
+    coffer__py_op_settle(op);
+    return answer;
 }
 
 /* (load, failed, decode) -> a stale value, or the load itself where there is none. Not failed: interrupted, and nothing is waited for. */
@@ -439,7 +406,10 @@ PyObject *coffer__py_load_abort(PyObject *self, PyObject *args) {
         return NULL;
     }
     coffer_op_abort(op->op, is_failed ? COFFER_LOAD_FAILED : COFFER_INTERRUPTED);
-    PyObject *answer = is_failed ? failed_answer(load, op, decode) : Py_NewRef(load);
-    coffer__py_op_settle(op);
-    return answer;
+    if (!is_failed) {
+        coffer__py_op_settle(op);
+        return Py_NewRef(load);
+    }
+    coffer__py_op_expect(op, failed_answer, NULL, decode);
+    return coffer__py_go(op, COFFER_OK);
 }
