@@ -18,7 +18,8 @@
  *     health.h     how it is, and turning it off and on
  *     inspect.h    what stored bytes say of themselves
  *     hooks.h      an allocator and a log of your own, set before anything else
- *  3. driver.h     the same operations on an event loop of your own
+ *  3. mux.h        the same operations on an event loop of your own
+ *     driver.h     what it stands on: one operation at a time, on connections of your own
  */
 #ifndef COFFER_COFFER_H
 #define COFFER_COFFER_H
@@ -31,6 +32,7 @@
 #include <coffer/hooks.h>
 #include <coffer/inspect.h>
 #include <coffer/metrics.h>
+#include <coffer/mux.h>
 #include <coffer/options.h>
 #include <coffer/status.h>
 #include <coffer/types.h>

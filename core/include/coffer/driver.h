@@ -163,6 +163,9 @@ typedef struct coffer_endpoint {
     bool replica; /* read from as a replica */
 } coffer_endpoint;
 
+/* "10.0.0.1:6379", "[::1]:6379", "/run/redis.sock", cut where `cap` is short. Gives `out` back. */
+COFFER_API const char *coffer_endpoint_name(const coffer_endpoint *endpoint, char *out, size_t cap);
+
 typedef struct coffer_call coffer_call;
 typedef struct coffer_conn coffer_conn;
 typedef struct coffer_waiter coffer_waiter;
@@ -216,6 +219,9 @@ COFFER_API coffer_status coffer_conn_new(coffer_conn **conn, coffer_client *clie
  * Copied; wiped when the handshake is over. */
 COFFER_API coffer_status coffer_conn_new_as(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, coffer_slice username,
                                             coffer_slice password, uint64_t now_ms);
+
+/* A conn for a socket that is logged in already: the conn it had before was idle when it was freed. */
+COFFER_API coffer_status coffer_conn_resume(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, uint64_t now_ms);
 COFFER_API void coffer_conn_free(coffer_conn *conn); /* fails what is in flight (coffer_conn_fail with CLOSED); takes NULL */
 
 /* Puts the call into the conn. On failure (conn failed, no memory) the call is as it was: fail it or send it elsewhere.

@@ -57,6 +57,7 @@ extern "C" {
     X(pool_max,           COUNT,   pool_max_count,        "16",      "",                                  0, "connections at most, 1 to 4096") \
     X(pipeline_depth,     COUNT,   pipeline_depth_count,  "16",      "",                                  0, "callers that share a connection at most, 1 to 4096; 1: each has one to itself") \
     X(pool_idle_timeout,  TIME,    pool_idle_ms,          "5m",      "",                                  0, "an unused connection is closed after this") \
+    X(loop_connections,   COUNT,   loop_connections_count, "1",      "",                                  0, "connections to each server for each event loop (asyncio, OpenResty), 1 to 64") \
     X(keepalive,          TIME,    keepalive_ms,          "60s",     "",                                  0, "TCP keepalive's idle time, at least a second") \
     X(breaker,            BOOL,    breaker,               "true",    "",                                  0, "false: a server that keeps failing is asked all the same") \
     X(breaker_failure_rate, PERCENT, breaker_failure_rate_percent, "50", "",                              0, "the breaker of a server opens when this share of its calls failed, 1 to 100") \

@@ -29,24 +29,42 @@ static bool set_login(coffer_conn *conn, coffer_slice username, coffer_slice pas
            coffer__buf_append_slice(&conn->password, conn->is_sentinel ? coffer_slice_text(options->sentinel_password) : password);
 }
 
-coffer_status coffer_conn_new_as(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, coffer_slice username,
-                                 coffer_slice password, uint64_t now_ms) {
-    *conn = NULL;
+/* Without its first output. */
+static coffer_conn *new_conn(coffer_client *client, const coffer_endpoint *endpoint, uint64_t now_ms) {
     coffer_conn *made = (coffer_conn *)coffer__alloc_zero(sizeof *made);
     if (made == NULL) {
-        return COFFER_NO_MEMORY;
+        return NULL;
     }
     made->client = client;
     made->endpoint = endpoint;
     made->started_ms = made->now_ms = now_ms;
     coffer_client_ref(client);
     coffer__guard_limits limits = limits_of(coffer_client_options(client));
-    if (!set_login(made, username, password) || coffer__guard_new(&made->guard, &limits) != COFFER_OK ||
-        coffer__reader_new(&made->reader) != COFFER_OK || !coffer__handshake_begin(made)) {
+    if (coffer__guard_new(&made->guard, &limits) != COFFER_OK || coffer__reader_new(&made->reader) != COFFER_OK) {
+        coffer_conn_free(made);
+        return NULL;
+    }
+    return made;
+}
+
+coffer_status coffer_conn_new_as(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, coffer_slice username,
+                                 coffer_slice password, uint64_t now_ms) {
+    coffer_conn *made = new_conn(client, endpoint, now_ms);
+    *conn = NULL;
+    if (made == NULL || !set_login(made, username, password) || !coffer__handshake_begin(made)) {
         coffer_conn_free(made);
         return COFFER_NO_MEMORY;
     }
     *conn = made;
+    return COFFER_OK;
+}
+
+coffer_status coffer_conn_resume(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, uint64_t now_ms) {
+    *conn = new_conn(client, endpoint, now_ms);
+    if (*conn == NULL) {
+        return COFFER_NO_MEMORY;
+    }
+    (*conn)->state = COFFER__CONN_READY;
     return COFFER_OK;
 }
 

@@ -99,12 +99,7 @@ coffer__server *coffer__watch_server(coffer__watch *watch, const coffer_endpoint
 /* ---- outages ---- */
 
 void coffer__server_name(const coffer__server *server, char out[COFFER__SERVER_NAME_CAP]) {
-    const coffer_endpoint *at = server->endpoint;
-    if (at->path.len > 0) {
-        snprintf(out, COFFER__SERVER_NAME_CAP, "%.*s", (int)at->path.len, at->path.data);
-    } else {
-        snprintf(out, COFFER__SERVER_NAME_CAP, "%.*s:%u", (int)at->host.len, at->host.data, (unsigned)at->port);
-    }
+    coffer_endpoint_name(server->endpoint, out, COFFER__SERVER_NAME_CAP);
 }
 
 /* Locked. Whether it has to be told. */

@@ -74,7 +74,7 @@ static coffer_status time_passed(const coffer__link *link, const coffer__limits 
     if (coffer__clock_us() < limits->deadline_us) {
         return COFFER_AGAIN;
     }
-    snprintf(detail, COFFER__DETAIL_CAP, "%s %s took longer than the deadline allows", doing, coffer__endpoint_name(link->endpoint, name));
+    snprintf(detail, COFFER__DETAIL_CAP, "%s %s took longer than the deadline allows", doing, coffer_endpoint_name(link->endpoint, name, sizeof name));
     return COFFER_TIMEOUT;
 }
 
@@ -142,7 +142,7 @@ static coffer_status lookup_step(coffer__dial *dial, coffer__link *link, const c
         return time_passed(link, limits, "looking up the name of", detail);
     }
     if (status == COFFER_DNS) {
-        snprintf(detail, COFFER__DETAIL_CAP, "%s: %s", coffer__endpoint_name(link->endpoint, name), coffer__resolve_message(dial->resolution));
+        snprintf(detail, COFFER__DETAIL_CAP, "%s: %s", coffer_endpoint_name(link->endpoint, name, sizeof name), coffer__resolve_message(dial->resolution));
     }
     dial->step = address_step;
     return status;
@@ -152,7 +152,7 @@ static coffer_status lookup_step(coffer__dial *dial, coffer__link *link, const c
 
 static coffer_status no_address_left(const coffer__dial *dial, const coffer__link *link, char *detail) {
     char name[COFFER__NAME_CAP];
-    coffer__endpoint_name(link->endpoint, name);
+    coffer_endpoint_name(link->endpoint, name, sizeof name);
     if (dial->error == ECONNREFUSED) {
         snprintf(detail, COFFER__DETAIL_CAP, "connection refused by %s", name);
     } else {
@@ -240,11 +240,11 @@ static coffer_status tls_step(coffer__dial *dial, coffer__link *link, const coff
     coffer__secure *secure = coffer__secure_of(link->client);
     (void)limits;
     if (secure == NULL || secure->tls == NULL) {
-        snprintf(detail, COFFER__DETAIL_CAP, "%s asks for TLS, and nobody said with which certificates", coffer__endpoint_name(link->endpoint, name));
+        snprintf(detail, COFFER__DETAIL_CAP, "%s asks for TLS, and nobody said with which certificates", coffer_endpoint_name(link->endpoint, name, sizeof name));
         return COFFER_TLS;
     }
     if (coffer__tls_context_must_warn(secure->tls)) {
-        coffer__log(COFFER_LOG_TLS_UNVERIFIED, COFFER_OK, "%s", coffer__endpoint_name(link->endpoint, name));
+        coffer__log(COFFER_LOG_TLS_UNVERIFIED, COFFER_OK, "%s", coffer_endpoint_name(link->endpoint, name, sizeof name));
     }
     dial->step = shake_step;
     return coffer__tls_new(&link->stream, secure->tls, link->endpoint->host);
@@ -262,7 +262,7 @@ static coffer_status shake_step(coffer__dial *dial, coffer__link *link, const co
         return time_passed(link, limits, "the TLS handshake with", detail);
     } else {
         const char *words = coffer__stream_failure(&link->stream, -EPROTO, &status);
-        snprintf(detail, COFFER__DETAIL_CAP, "%s: %s", coffer__endpoint_name(link->endpoint, name), words);
+        snprintf(detail, COFFER__DETAIL_CAP, "%s: %s", coffer_endpoint_name(link->endpoint, name, sizeof name), words);
     }
     return status;
 }

@@ -10,17 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *coffer__endpoint_name(const coffer_endpoint *endpoint, char out[COFFER__NAME_CAP]) {
-    bool six = endpoint->host.len > 0 && memchr(endpoint->host.data, ':', endpoint->host.len) != NULL;
-    if (endpoint->path.len > 0) {
-        snprintf(out, COFFER__NAME_CAP, "%.*s", (int)endpoint->path.len, endpoint->path.data);
-    } else {
-        snprintf(out, COFFER__NAME_CAP, "%s%.*s%s:%u", six ? "[" : "", (int)endpoint->host.len, endpoint->host.data, six ? "]" : "",
-                 (unsigned)endpoint->port);
-    }
-    return out;
-}
-
 coffer_status coffer__link_new(coffer__link **link, coffer_client *client, const coffer_endpoint *endpoint) {
     coffer__link *made = (coffer__link *)coffer__alloc_zero(sizeof *made);
     if (made == NULL || (made->dial = coffer__dial_new()) == NULL) {
@@ -59,7 +48,7 @@ coffer_status coffer__link_connect(coffer__link *link, const coffer__limits *lim
     int failed = coffer__socket_settle(coffer__stream_fd(&link->stream), coffer_client_options(link->client)->keepalive_ms);
     if (failed != 0) {
         char name[COFFER__NAME_CAP];
-        snprintf(detail, COFFER__DETAIL_CAP, "%s: %s", coffer__endpoint_name(link->endpoint, name), strerror(failed));
+        snprintf(detail, COFFER__DETAIL_CAP, "%s: %s", coffer_endpoint_name(link->endpoint, name, sizeof name), strerror(failed));
         return COFFER_CONNECT;
     }
     const coffer__login *login = coffer__dial_login(link->dial);
@@ -75,7 +64,7 @@ coffer_status coffer__link_connect(coffer__link *link, const coffer__limits *lim
 
 static void fail(coffer__link *link, coffer_status why, const char *what) {
     char name[COFFER__NAME_CAP], detail[COFFER__DETAIL_CAP];
-    snprintf(detail, sizeof detail, "%s: %s", coffer__endpoint_name(link->endpoint, name), what);
+    snprintf(detail, sizeof detail, "%s: %s", coffer_endpoint_name(link->endpoint, name, sizeof name), what);
     coffer_conn_fail(link->conn, why, detail);
 }
 

@@ -96,7 +96,4 @@ void coffer__link_flush(coffer__link *link, const void *reader);
 /* Bytes came (or the end, or an error): the conn is told. For the leader. */
 void coffer__link_came(coffer__link *link, const char *bytes, ssize_t got, uint64_t now_us);
 
-/* "10.0.0.1:6379", "[::1]:6379", "/run/redis.sock". */
-const char *coffer__endpoint_name(const coffer_endpoint *endpoint, char out[COFFER__NAME_CAP]);
-
 #endif

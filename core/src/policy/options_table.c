@@ -143,6 +143,7 @@ static const option_limit limits[COFFER__OPTION_ROWS] = {
     [COFFER__AT_pool_min] = {0, 4096, "a number from 0 to 4096", NULL, NULL},
     [COFFER__AT_pool_max] = {1, 4096, "a number from 1 to 4096", NULL, NULL},
     [COFFER__AT_pipeline_depth] = {1, 4096, "a number from 1 to 4096", NULL, NULL},
+    [COFFER__AT_loop_connections] = {1, 64, "a number from 1 to 64", NULL, NULL},
     [COFFER__AT_pool_idle_timeout] = {1, COFFER__TTL_MAX_MS, "at least 1ms, " TIME_ALLOWED, NULL, NULL},
     [COFFER__AT_keepalive] = {1000, 9 * HOUR_MS, "from 1s to 9h, " TIME_ALLOWED, NULL, NULL}, /* Linux: 32767 s at most */
     [COFFER__AT_breaker] = {0, 1, BOOL_ALLOWED, NULL, NULL},
