@@ -133,6 +133,12 @@
 %typemap(argout) uint64_t *ttl_ms {
     coffer__lua_push_duration(L, *$1); SWIG_arg = 1;
 }
+%typemap(in) uint64_t clock_us { /* exact for 285 years */
+    $1 = (uint64_t)luaL_checknumber(L, $input);
+}
+%typemap(out) uint64_t {
+    lua_pushnumber(L, (lua_Number)$1); SWIG_arg++;
+}
 %typemap(in) double seconds {
     $1 = (double)luaL_checknumber(L, $input);
 }

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* ---- one key ---- */
 
@@ -358,9 +357,7 @@ int coffer__lua_set_many(lua_State *lua) {
  */
 
 static uint64_t clock_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+    return coffer_now_us() / 1000;
 }
 
 /* Runs on to the next answer: nil, nil, nil and the load where its loader has to run, else what a read answers.

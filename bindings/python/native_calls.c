@@ -1,7 +1,5 @@
 #include "native.h"
 
-#include <time.h>
-
 /* ---- one key ---- */
 
 /* An op about to be made for `key`; NULL with an exception where handle or key is refused. */
@@ -316,9 +314,7 @@ PyObject *coffer__py_set_many(PyObject *self, PyObject *args) {
  */
 
 static uint64_t clock_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+    return coffer_now_us() / 1000;
 }
 
 /* The load itself where its loader has to run; else it is settled, and answered: with what was loaded, where there is such (the subject; NULL: none yet),

@@ -58,6 +58,38 @@ coffer_status coffer_turn_operation(coffer_cache *cache, coffer_operation operat
 coffer_status coffer_turn_share(coffer_cache *cache, uint32_t percent);
 coffer_operation coffer_operation_of(const char *name);
 
+/* ---- hooks.h: the clock, which a test moves by telling a number ---- */
+
+%{
+static _Atomic uint64_t held_us;
+static _Atomic bool is_held;
+
+static uint64_t held(void) {
+    return held_us;
+}
+
+static void clock_set(uint64_t clock_us) {
+    held_us = clock_us;
+    if (!is_held) {
+        is_held = true;
+        coffer_set_clock(held);
+    }
+}
+
+static void clock_free(void) {
+    is_held = false;
+    coffer_set_clock(NULL);
+}
+
+static bool clock_is_held(void) {
+    return is_held;
+}
+%}
+uint64_t coffer_now_us(void);
+void clock_set(uint64_t clock_us); /* not before coffer_now_us */
+void clock_free(void);
+bool clock_is_held(void);
+
 /* ---- driver.h: ops; those of get, set, delete, the batches and loads are written by hand in each language ---- */
 
 %apply coffer_slice value_lent { coffer_slice value };

@@ -1,4 +1,4 @@
-/* What a C program may put under the library: its own allocator, and a function that is told what goes wrong.
+/* What a C program may put under the library: its own allocator, a function that is told what goes wrong, and in its tests a clock that they move.
  *
  *     static void to_stderr(void *user_data, const coffer_log_record *record) {
  *         fprintf(stderr, "coffer %s: %s\n", coffer_log_level_name(record->level), record->text);
@@ -7,7 +7,7 @@
  *         coffer_set_log(to_stderr, NULL);
  *         ... coffer_open ...
  *
- * Both belong to the process, not to a cache. Set them before anything else of coffer is called, while there is one thread; nothing checks that.
+ * They belong to the process, not to a cache. Set the first two before anything else of coffer is called, while there is one thread; nothing checks that.
  */
 #ifndef COFFER_HOOKS_H
 #define COFFER_HOOKS_H
@@ -84,6 +84,26 @@ COFFER_API void coffer_set_log(coffer_log_fn log, void *user_data);
 
 COFFER_API const char *coffer_log_level_name(coffer_log_level level); /* "error", "warning", "info". Static; "unknown" for others */
 COFFER_API const char *coffer_log_event_name(coffer_log_event event); /* "CONNECTION_LOST". Static; "UNKNOWN" for others */
+
+/* ---- clock, for tests of programs that use coffer ------------------------------------------------------------------
+ *
+ *     static _Atomic uint64_t now_us;                      int main(void) {
+ *     static uint64_t held(void) { return now_us; }            now_us = coffer_now_us();
+ *                                                              coffer_set_clock(held);
+ *                                                              ... coffer_set(cache, "k", "v", ttl of a minute) ...
+ *                                                              now_us += 60000000;                   no need to wait for it
+ *                                                              ... coffer_get(cache, "k") is a miss ...
+ *                                                              coffer_set_clock(NULL);
+ */
+
+/* What every driver reads: microseconds since some moment, never less than before. */
+COFFER_API uint64_t coffer_now_us(void);
+
+/* Replaces the monotonic clock, and with it the unix time, which moves along from what it is now. The function may be called by any thread at any time, and may not
+ * go back; it starts at coffer_now_us(), so that caches that are open know nothing of the change. NULL brings the real clock back: time that was
+ * skipped stays skipped. What waits (for a reply, for a loader, between two attempts) notices a move within 50 ms; meanwhile coffer_cache_run may answer
+ * COFFER_WANT_REPLY early. What is not moved is the server: its TTLs end when they do. */
+COFFER_API void coffer_set_clock(uint64_t (*monotonic_us)(void));
 
 #ifdef __cplusplus
 }

@@ -31,9 +31,17 @@ static bool is_woken(coffer__run *run) {
     return coffer__wake_is_up(&run->wake);
 }
 
+/* After a wait: where a test has the clock that was all of the slice, for time may not have passed. */
+static void look_at_clock(coffer__run *run) {
+    run->now_us = coffer__clock_us();
+    if (coffer__clock_is_moved()) {
+        run->limits.slice_us = 0;
+    }
+}
+
 void coffer__run_sleep(coffer__run *run, uint64_t until_us) {
     coffer__wake_sleep(&run->wake, until_us);
-    run->now_us = coffer__clock_us();
+    look_at_clock(run);
 }
 
 /* Under the link's mutex: takes those whose calls have ended, but for the run itself, which is marked as woken. */
@@ -244,10 +252,10 @@ static void leave(coffer__run *run, coffer__hold *hold) {
 
 /* Reads until a call of its own has ended; or until something cannot be written. */
 static void read_alone(coffer__run *run, coffer__hold *hold, char *buffer, uint64_t until_us) {
-    while (hold->leads && !hold->writes && !is_woken(run) && run->now_us < until_us) {
+    while (hold->leads && !hold->writes && !is_woken(run) && run->now_us < until_us && run->limits.slice_us > 0) {
         uint64_t first_us = coffer__clock_earlier(until_us, hold->due_us);
         ssize_t got = coffer__stream_receive(&hold->link->stream, buffer, COFFER__READ_BYTES, run->now_us, first_us);
-        run->now_us = coffer__clock_us();
+        look_at_clock(run);
         take_in(run, hold, buffer, got);
     }
 }
@@ -335,7 +343,7 @@ static bool poll_all(coffer__run *run, char *buffer, uint64_t until_us) {
         ppoll(run->polls, (nfds_t)run->poll_count, &left, NULL);
     }
     coffer__wake_end_poll(&run->wake);
-    run->now_us = coffer__clock_us();
+    look_at_clock(run);
     serve_all(run, buffer);
     return true;
 }
@@ -378,7 +386,7 @@ void coffer__run_await(coffer__run *run, uint64_t until_us, bool alone) {
             take_part(run, hold);
         }
     }
-    while (!is_woken(run) && run->now_us < until_us) {
+    while (!is_woken(run) && run->now_us < until_us && run->limits.slice_us > 0) {
         wait_some(run, until_us, alone);
     }
     for (coffer__hold *hold = &run->hold; hold != NULL; hold = hold->next) {

@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 
 enum { NS_PER_US = 1000, US_PER_S = 1000000, NS_PER_S = 1000000000 };
+enum { TEST_WAIT_LEAST_US = 1000, TEST_WAIT_MOST_US = 40000 }; /* the most: that a move is noticed within 50 ms */
 static const uint64_t longest_wait_us = (uint64_t)3600 * US_PER_S;
 
 static uint64_t real_us(void) {
@@ -11,20 +12,47 @@ static uint64_t real_us(void) {
     return (uint64_t)now.tv_sec * US_PER_S + (uint64_t)now.tv_nsec / NS_PER_US;
 }
 
-static uint64_t (*_Atomic current)(void) = real_us;
-
-void coffer__clock_replace(uint64_t (*monotonic_us)(void)) {
-    atomic_store(&current, monotonic_us == NULL ? real_us : monotonic_us);
+static uint64_t real_unix_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-uint64_t coffer__clock_us(void) {
+/* The clock and, of one that a test moves, the moment at which it took over. A test that has gone has left the time later than it is: it stays so. */
+static uint64_t (*_Atomic current)(void) = real_us;
+static _Atomic uint64_t ahead_us, since_us, since_unix_ms;
+
+static uint64_t later_us(void) {
+    return real_us() + atomic_load_explicit(&ahead_us, memory_order_relaxed);
+}
+
+void coffer_set_clock(uint64_t (*monotonic_us)(void)) {
+    uint64_t now_us = coffer_now_us(), real = real_us();
+    if (monotonic_us != NULL && monotonic_us != atomic_load(&current)) {
+        atomic_store(&since_unix_ms, coffer__clock_unix_ms());
+        atomic_store(&since_us, monotonic_us());
+        atomic_store(&current, monotonic_us);
+    } else if (monotonic_us == NULL) {
+        atomic_store(&ahead_us, now_us > real ? now_us - real : 0);
+        atomic_store(&current, now_us > real ? later_us : real_us);
+    }
+}
+
+bool coffer__clock_is_moved(void) {
+    uint64_t (*clock)(void) = atomic_load_explicit(&current, memory_order_relaxed);
+    return clock != real_us && clock != later_us;
+}
+
+uint64_t coffer_now_us(void) {
     return atomic_load_explicit(&current, memory_order_relaxed)();
 }
 
 uint64_t coffer__clock_unix_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    uint64_t now_us = coffer_now_us(), since = atomic_load(&since_us);
+    if (!coffer__clock_is_moved() || now_us < since) {
+        return real_unix_ms();
+    }
+    return atomic_load(&since_unix_ms) + (now_us - since) / COFFER__US_PER_MS;
 }
 
 coffer_clock coffer__clock_now(void) {
@@ -35,6 +63,9 @@ coffer_clock coffer__clock_now(void) {
 static uint64_t left_us(uint64_t until_us) {
     uint64_t now_us = coffer__clock_us();
     uint64_t left = until_us > now_us ? until_us - now_us : 0;
+    if (left > 0 && coffer__clock_is_moved()) {
+        return left < TEST_WAIT_LEAST_US ? TEST_WAIT_LEAST_US : left < TEST_WAIT_MOST_US ? left : TEST_WAIT_MOST_US;
+    }
     return left < longest_wait_us ? left : longest_wait_us;
 }
 

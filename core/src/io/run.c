@@ -240,9 +240,8 @@ static void do_chores(coffer__run *run, uint64_t until_us) {
 static bool pause_until(coffer__run *run, uint64_t until_us) {
     run->failed = COFFER_OK;
     let_go_all(run);
-    uint64_t slice_us = run->limits.slice_us;
-    coffer__run_sleep(run, coffer__clock_earlier(until_us, slice_us));
-    return coffer__wake_is_up(&run->wake) || !has_passed(run, slice_us) || has_passed(run, run->limits.deadline_us);
+    coffer__run_sleep(run, coffer__clock_earlier(until_us, run->limits.slice_us));
+    return coffer__wake_is_up(&run->wake) || !has_passed(run, run->limits.slice_us) || has_passed(run, run->limits.deadline_us);
 }
 
 static bool want_sleep(coffer__run *run, const coffer_action *action) {

@@ -64,7 +64,7 @@ short coffer__socket_wait(int fd, short events, uint64_t until_us) {
         if (count > 0) {
             return wait.revents;
         }
-        if ((left.tv_sec == 0 && left.tv_nsec == 0) || (count < 0 && errno != EINTR)) {
+        if ((left.tv_sec == 0 && left.tv_nsec == 0) || (count < 0 && errno != EINTR) || coffer__clock_is_moved()) {
             return count < 0 && errno != EINTR ? POLLERR : 0;
         }
     }
@@ -96,7 +96,7 @@ ssize_t coffer__socket_receive_now(int fd, char *into, size_t cap) {
 }
 
 ssize_t coffer__socket_receive(int fd, char *into, size_t cap, uint64_t now_us, uint64_t until_us) {
-    if (until_us > now_us && until_us - now_us >= (RECEIVE_TIMEOUT_MS + RECEIVE_MARGIN_MS) * COFFER__US_PER_MS) {
+    if (until_us > now_us && until_us - now_us >= (RECEIVE_TIMEOUT_MS + RECEIVE_MARGIN_MS) * COFFER__US_PER_MS && !coffer__clock_is_moved()) {
         ssize_t got = recv(fd, into, cap, 0);
         if (got >= 0 || (errno != EAGAIN && errno != EINTR)) {
             return got >= 0 ? got : -errno;

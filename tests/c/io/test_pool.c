@@ -160,7 +160,7 @@ static void test_unused_connections_are_closed_but_pool_min(void **state) {
     gate own;
     gate_init(&own);
     ahead_us = 0;
-    coffer__clock_replace(clock_ahead);
+    coffer_set_clock(clock_ahead);
     fake_server *server = fake_server_start(gated, &own);
     coffer_cache *cache = open_at(fake_server_port(server), "&pipeline_depth=1&pool_min=2&pool_idle_timeout=60s&timeout=5s");
     hold_open(cache, &own, 5);
@@ -177,7 +177,7 @@ static void test_unused_connections_are_closed_but_pool_min(void **state) {
     assert_int_equal(stats_of(cache).connections_made, 5);
     coffer_close(cache);
     fake_server_stop(server);
-    coffer__clock_replace(NULL);
+    coffer_set_clock(NULL);
 }
 
 static void test_the_warmest_link_is_used_first(void **state) {
@@ -185,7 +185,7 @@ static void test_the_warmest_link_is_used_first(void **state) {
     gate own;
     gate_init(&own);
     ahead_us = 0;
-    coffer__clock_replace(clock_ahead);
+    coffer_set_clock(clock_ahead);
     fake_server *server = fake_server_start(gated, &own);
     coffer_cache *cache = open_at(fake_server_port(server), "&pipeline_depth=1&pool_idle_timeout=60s&timeout=5s");
     hold_open(cache, &own, 3);
@@ -197,7 +197,7 @@ static void test_the_warmest_link_is_used_first(void **state) {
     assert_int_equal(stats_of(cache).connections_made, 3);
     coffer_close(cache);
     fake_server_stop(server);
-    coffer__clock_replace(NULL);
+    coffer_set_clock(NULL);
 }
 
 /* ---- between slices ----------------------------------------------------------------------------------------------- */
