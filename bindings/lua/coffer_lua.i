@@ -12,7 +12,7 @@
 %module coffer_core
 
 %{
-#include "native.h"
+#include "native_loop.h"
 %}
 
 %init %{
@@ -145,10 +145,9 @@
 
 /* ---- ops ---- */
 
-%typemap(in) (coffer_op **op, coffer_namespace *ns) (coffer__lua_op *box, int box_index) {
-    box = coffer__lua_op_begin(L, $input);
+%typemap(in) (coffer_op **op, coffer_namespace *ns) (coffer__lua_op *box) {
+    box = coffer__lua_op_begin(L); /* in the place of argument 1 */
     if (box == NULL) return coffer__lua_fail(L, COFFER_CLOSED_CACHE, NULL);
-    box_index = lua_gettop(L);
     $1 = &box->op;
     $2 = coffer__lua_op_namespace(box);
 }
@@ -157,7 +156,7 @@
         coffer__lua_op_settle(box$argnum);
         return coffer__lua_fail(L, result, NULL);
     }
-    lua_pushvalue(L, box_index$argnum); SWIG_arg = 1;
+    lua_pushvalue(L, 1); SWIG_arg = 1;
 }
 %typemap(in) const coffer_op * {
     coffer__lua_op *box = coffer__lua_op_of(L, $input);
@@ -194,7 +193,7 @@
     SWIG_arg++;
 }
 
-/* ---- written by hand in native.c, native_calls.c and native_tables.c ---- */
+/* ---- written by hand in native.c, native_calls.c, native_tables.c and native_loop.c ---- */
 
 %define COFFER_NATIVE(name)
 %native(name) int coffer__lua_##name(lua_State *L);
@@ -220,5 +219,21 @@ COFFER_NATIVE(health)
 COFFER_NATIVE(json_text)
 COFFER_NATIVE(json_value)
 COFFER_NATIVE(array)
+COFFER_NATIVE(resume)
+COFFER_NATIVE(is_stopped)
+COFFER_NATIVE(drop)
+COFFER_NATIVE(held_bytes)
+COFFER_NATIVE(loop_new)
+COFFER_NATIVE(loop_attach)
+COFFER_NATIVE(loop_hold)
+COFFER_NATIVE(loop_order)
+COFFER_NATIVE(loop_stopped)
+COFFER_NATIVE(loop_opened)
+COFFER_NATIVE(loop_reopened)
+COFFER_NATIVE(loop_fed)
+COFFER_NATIVE(loop_lost)
+COFFER_NATIVE(loop_tick)
+COFFER_NATIVE(loop_release)
+COFFER_NATIVE(loop_close)
 
 %include "coffer.i"

@@ -1,4 +1,4 @@
-#include "native.h"
+#include "native_loop.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -53,10 +53,17 @@ static void handle_settle(coffer__lua_handle *handle) {
     if (handle->is_closed) {
         coffer_close(handle->cache);
         handle->cache = NULL;
+        coffer__lua_loop_unref(handle->loop);
+        handle->loop = NULL;
     }
     if (!handle->is_owned) {
         free(handle);
     }
+}
+
+void coffer__lua_handle_release(coffer__lua_handle *handle) {
+    handle->op_count--;
+    handle_settle(handle);
 }
 
 coffer__lua_handle *coffer__lua_handle_box(lua_State *lua) {
@@ -131,8 +138,8 @@ int coffer__lua_is_local(lua_State *lua) {
 
 /* ---- ops ---- */
 
-coffer__lua_op *coffer__lua_op_begin(lua_State *lua, int handle_index) {
-    coffer__lua_handle *handle = coffer__lua_handle_of(lua, handle_index);
+coffer__lua_op *coffer__lua_op_begin(lua_State *lua) {
+    coffer__lua_handle *handle = coffer__lua_handle_of(lua, 1);
     if (handle->is_closed) {
         return NULL;
     }
@@ -142,6 +149,7 @@ coffer__lua_op *coffer__lua_op_begin(lua_State *lua, int handle_index) {
     lua_setmetatable(lua, -2);
     op->handle = handle;
     handle->op_count++;
+    lua_replace(lua, 1);
     return op;
 }
 
@@ -160,17 +168,23 @@ void coffer__lua_op_settle(coffer__lua_op *op) {
         return;
     }
     op->handle = NULL;
-    coffer_cache_drop(handle->cache, op->op);
+    if (handle->loop == NULL) {
+        coffer_cache_drop(handle->cache, op->op);
+    } else {
+        coffer__lua_loop_drop(op);
+    }
     op->op = NULL;
     coffer__lua_text_free(&op->text);
     free(op->batch);
     op->batch = NULL;
-    handle->op_count--;
-    handle_settle(handle);
+    coffer__lua_handle_release(handle);
 }
 
 static int op_gc(lua_State *lua) {
-    coffer__lua_op_settle(luaL_checkudata(lua, 1, OP));
+    coffer__lua_op *op = luaL_checkudata(lua, 1, OP);
+    if (!coffer__lua_loop_leave(op)) {
+        coffer__lua_op_settle(op);
+    }
     return 0;
 }
 
@@ -197,20 +211,37 @@ static void give_credentials(lua_State *lua, const coffer__lua_handle *handle) {
     lua_settop(lua, top);
 }
 
-coffer_want coffer__lua_op_run(lua_State *lua, coffer__lua_op *op) {
-    for (;;) {
-        coffer_want want = coffer_cache_run(op->handle->cache, op->op, SLICE_MS);
-        if (want != COFFER_WANT_REPLY) {
-            return want;
-        }
+static void run_blocking(lua_State *lua, coffer__lua_op *op) {
+    while ((op->want = coffer_cache_run(op->handle->cache, op->op, SLICE_MS)) == COFFER_WANT_REPLY) {
         if (coffer_credentials_wanted(op->handle->cache)) {
             give_credentials(lua, op->handle);
         }
     }
 }
 
+int coffer__lua_op_go_on(lua_State *lua, coffer__lua_op *op, coffer__lua_answer answer) {
+    op->answer = answer;
+    if (op->handle->loop != NULL) {
+        return coffer__lua_loop_run(lua, op);
+    }
+    run_blocking(lua, op);
+    return answer(lua, op);
+}
+
+int coffer__lua_op_end(lua_State *lua, coffer__lua_op *op, coffer_status made, coffer__lua_answer answer) {
+    if (made < 0) {
+        coffer__lua_op_settle(op);
+        return coffer__lua_fail(lua, made, NULL);
+    }
+    return coffer__lua_op_go_on(lua, op, answer);
+}
+
+coffer_status coffer__lua_op_status(const coffer__lua_op *op) {
+    return op->task == NULL ? coffer_op_status(op->op) : coffer_task_status(op->task);
+}
+
 int coffer__lua_op_fail(lua_State *lua, coffer__lua_op *op) {
-    coffer__lua_fail(lua, coffer_op_status(op->op), coffer_op_message(op->op));
+    coffer__lua_fail(lua, coffer__lua_op_status(op), op->task == NULL ? coffer_op_message(op->op) : coffer_task_message(op->task));
     coffer__lua_op_settle(op);
     return 3;
 }
@@ -368,7 +399,7 @@ coffer_read_options coffer__lua_read_options(lua_State *lua, int index) {
 
 /* ---- metatables ---- */
 
-static void add_metatable(lua_State *lua, const char *name, lua_CFunction collect) {
+void coffer__lua_add_metatable(lua_State *lua, const char *name, lua_CFunction collect) {
     if (luaL_newmetatable(lua, name)) {
         lua_pushcfunction(lua, collect);
         lua_setfield(lua, -2, "__gc");
@@ -379,9 +410,10 @@ static void add_metatable(lua_State *lua, const char *name, lua_CFunction collec
 }
 
 void coffer__lua_init(lua_State *lua) {
-    add_metatable(lua, OPTIONS, options_gc);
-    add_metatable(lua, HANDLE, handle_gc);
-    add_metatable(lua, OP, op_gc);
+    coffer__lua_add_metatable(lua, OPTIONS, options_gc);
+    coffer__lua_add_metatable(lua, HANDLE, handle_gc);
+    coffer__lua_add_metatable(lua, OP, op_gc);
+    coffer__lua_loop_init(lua);
     luaL_newmetatable(lua, COFFER__LUA_ARRAY);
     lua_pop(lua, 1);
     static const char *const SWIGS_OWN[] = {"swig_type", "swig_equals"}; /* which it makes global all the same */

@@ -38,29 +38,46 @@ typedef struct coffer__lua_fault {
     const char *why;
 } coffer__lua_fault;
 
+typedef struct coffer__lua_loop coffer__lua_loop; /* native_loop.h */
+typedef struct coffer__lua_op coffer__lua_op;
+
 typedef struct coffer__lua_handle {
     coffer_cache *cache; /* NULL before it was opened, and once it was really closed */
+    coffer__lua_loop *loop; /* counted: runs its ops; NULL: the blocking driver does */
     size_t op_count; /* ops alive */
     bool is_owned; /* by a userdata that was not collected yet */
     bool is_closed; /* for new calls */
     int credentials; /* in the registry: the function that is asked at each connect; LUA_NOREF: none */
 } coffer__lua_handle;
 
-typedef struct coffer__lua_op {
+/* Pushes what an op that is done answers, or that its loader has to run, and settles it unless that is so. The op stands at 1, and at 2 what its call has
+ * there: the keys of a batch, the value that a loader gave. */
+typedef int (*coffer__lua_answer)(lua_State *lua, coffer__lua_op *op);
+
+struct coffer__lua_op {
     coffer_op *op; /* first: generated wrappers know this address as the `coffer_op **op` that they fill */
     coffer__lua_handle *handle; /* NULL once settled */
+    coffer__lua_loop *loop; /* while there is a task, and its slot there */
+    coffer_task *task; /* owns the op; NULL: it was not begun, or there is no loop */
+    uint32_t slot, parent_slot; /* parent_slot: of the load whose loader began this op; 0: of none */
+    coffer__lua_answer answer;
+    coffer_want want; /* how far it went: DONE or LOAD */
     coffer__lua_text text; /* of values that go in, and scratch of those that come out */
     void *batch; /* slices or items of many keys */
     coffer_slice value; /* what `lend` took */
     uint8_t format;
+    bool is_supplied; /* its loader's value stands at 2 */
+    coffer__lua_fault fault; /* why that value cannot be stored */
     uint64_t load_began_ms;
-} coffer__lua_op;
+};
 
 /* ---- native.c: errors, handles, ops, values ---- */
 
 /* Pushes nil, the message (NULL or "": the table's text) and the status's name; answers 3. */
 int coffer__lua_fail(lua_State *lua, coffer_status status, const char *message);
 int coffer__lua_fail_fault(lua_State *lua, coffer__lua_fault fault);
+void coffer__lua_handle_release(coffer__lua_handle *handle); /* one op of it less */
+void coffer__lua_add_metatable(lua_State *lua, const char *name, lua_CFunction collect);
 
 /* Makes the metatables. Called once for each state, by luaopen. */
 void coffer__lua_init(lua_State *lua);
@@ -71,14 +88,17 @@ coffer_options *coffer__lua_options_of(lua_State *lua, int index);
 coffer__lua_handle *coffer__lua_handle_box(lua_State *lua); /* pushes one that is not opened; NULL: no memory */
 coffer__lua_handle *coffer__lua_handle_of(lua_State *lua, int index); /* also a closed one */
 
-/* Pushes an op that has no coffer_op yet. NULL where the handle is closed. */
-coffer__lua_op *coffer__lua_op_begin(lua_State *lua, int handle_index);
+/* Puts an op that has no coffer_op yet into the place of its handle, 1. NULL where that is closed. */
+coffer__lua_op *coffer__lua_op_begin(lua_State *lua);
 coffer__lua_op *coffer__lua_op_of(lua_State *lua, int index); /* NULL once settled */
 coffer_namespace *coffer__lua_op_namespace(const coffer__lua_op *op);
 void coffer__lua_op_settle(coffer__lua_op *op); /* ends the op and frees what it held; twice is harmless */
 
-/* Runs until DONE or LOAD. */
-coffer_want coffer__lua_op_run(lua_State *lua, coffer__lua_op *op);
+/* Runs what was made, or what goes on after a loader, to its answer, which it pushes; or to where the loop has to wait (native_loop.h). */
+int coffer__lua_op_end(lua_State *lua, coffer__lua_op *op, coffer_status made, coffer__lua_answer answer);
+int coffer__lua_op_go_on(lua_State *lua, coffer__lua_op *op, coffer__lua_answer answer);
+
+coffer_status coffer__lua_op_status(const coffer__lua_op *op); /* of one that is done */
 
 /* Pushes nil, the op's message, its status's name; settles it; answers 3. */
 int coffer__lua_op_fail(lua_State *lua, coffer__lua_op *op);

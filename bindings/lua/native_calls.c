@@ -1,4 +1,4 @@
-#include "native.h"
+#include "native_loop.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -6,23 +6,12 @@
 
 /* ---- one key ---- */
 
-/* Runs an op without a loader to its end. False where it could not be made or ended in an error: then the answer is pushed. */
-static bool finish(lua_State *lua, coffer__lua_op *op, coffer_status made) {
-    if (made < 0) {
-        coffer__lua_op_settle(op);
-        coffer__lua_fail(lua, made, NULL);
-        return false;
-    }
-    coffer__lua_op_run(lua, op);
-    if (coffer_op_status(op->op) < 0) {
-        coffer__lua_op_fail(lua, op);
-        return false;
-    }
-    return true;
-}
-
 static int closed(lua_State *lua) {
     return coffer__lua_fail(lua, COFFER_CLOSED_CACHE, NULL);
+}
+
+static int ended(lua_State *lua) {
+    return coffer__lua_fail(lua, COFFER_INTERNAL, "an operation that has ended was used again");
 }
 
 static bool is_answered(coffer_status status) {
@@ -31,7 +20,7 @@ static bool is_answered(coffer_status status) {
 
 /* The answer of a read that is done: value, nil, source; or nil, nil, "negative" or nil; or nil, message, code. Settles. */
 static int read_answer(lua_State *lua, coffer__lua_op *op) {
-    coffer_status status = coffer_op_status(op->op);
+    coffer_status status = coffer__lua_op_status(op);
     const coffer_value *value = coffer_op_value(op->op);
     coffer__lua_fault fault = {COFFER_OK, NULL};
     if (status < 0) {
@@ -82,7 +71,7 @@ static void set_entry(lua_State *lua, const coffer_value *value) {
 
 /* A table without its value, and the value; or nil, nil for a miss; an absence is an entry without a value. */
 static int entry_answer(lua_State *lua, coffer__lua_op *op) {
-    coffer_status status = coffer_op_status(op->op);
+    coffer_status status = coffer__lua_op_status(op);
     const coffer_value *value = coffer_op_value(op->op);
     if (status < 0 || (status == COFFER_MISS && value->source != COFFER_SOURCE_NEGATIVE)) {
         return read_answer(lua, op);
@@ -101,16 +90,16 @@ static int entry_answer(lua_State *lua, coffer__lua_op *op) {
 }
 
 /* What get and entry share: (handle, key, stale, timeout_ms). */
-static int read_one(lua_State *lua, int (*answer)(lua_State *, coffer__lua_op *)) {
+static int read_one(lua_State *lua, coffer__lua_answer answer) {
     coffer_slice key = coffer__lua_key(lua, 2);
     coffer_read_options options = coffer__lua_read_options(lua, 4);
     options.accept_stale = lua_toboolean(lua, 3) != 0;
-    coffer__lua_op *op = coffer__lua_op_begin(lua, 1);
+    coffer__lua_op *op = coffer__lua_op_begin(lua);
     if (op == NULL) {
         return closed(lua);
     }
     coffer_status made = coffer_op_get(&op->op, coffer__lua_op_namespace(op), key, &options);
-    return finish(lua, op, made) ? answer(lua, op) : 3;
+    return coffer__lua_op_end(lua, op, made, answer);
 }
 
 /* (handle, key, stale, timeout_ms) -> value, nil, source */
@@ -123,6 +112,20 @@ int coffer__lua_entry(lua_State *lua) {
     return read_one(lua, entry_answer);
 }
 
+static int done_answer(lua_State *lua, coffer__lua_op *op) {
+    if (coffer__lua_op_status(op) < 0) {
+        return coffer__lua_op_fail(lua, op);
+    }
+    coffer__lua_op_settle(op);
+    lua_pushboolean(lua, 1);
+    return 1;
+}
+
+/* A value for an op: copied where somebody else may run while it is under way. */
+static coffer__lua_fault value_of(lua_State *lua, coffer__lua_op *op, int index) {
+    return op->handle->loop != NULL ? coffer__lua_op_lend(lua, op, index) : coffer__lua_value_in(lua, index, &op->text, &op->value, &op->format);
+}
+
 /* (handle, key, value or nil for an absence, ttl_ms, timeout_ms) -> true */
 int coffer__lua_set(lua_State *lua) {
     coffer_slice key = coffer__lua_key(lua, 2);
@@ -131,24 +134,30 @@ int coffer__lua_set(lua_State *lua) {
     options.ttl_ms = coffer__lua_duration(lua, 4);
     options.timeout_ms = coffer__lua_duration(lua, 5);
     options.absent = is_absent;
-    coffer__lua_op *op = coffer__lua_op_begin(lua, 1);
+    coffer__lua_op *op = coffer__lua_op_begin(lua);
     if (op == NULL) {
         return closed(lua);
     }
     coffer__lua_fault fault = {COFFER_OK, NULL};
     if (!is_absent) {
-        fault = coffer__lua_value_in(lua, 3, &op->text, &op->value, &options.format);
+        fault = value_of(lua, op, 3);
+        options.format = op->format;
     }
     if (fault.status < 0) {
         coffer__lua_op_settle(op);
         return coffer__lua_fail_fault(lua, fault);
     }
     coffer_status made = coffer_op_set(&op->op, coffer__lua_op_namespace(op), key, op->value, &options);
-    if (!finish(lua, op, made)) {
-        return 3;
+    return coffer__lua_op_end(lua, op, made, done_answer);
+}
+
+static int was_there_answer(lua_State *lua, coffer__lua_op *op) {
+    coffer_status status = coffer__lua_op_status(op);
+    if (status < 0) {
+        return coffer__lua_op_fail(lua, op);
     }
     coffer__lua_op_settle(op);
-    lua_pushboolean(lua, 1);
+    lua_pushboolean(lua, status == COFFER_OK);
     return 1;
 }
 
@@ -156,34 +165,34 @@ int coffer__lua_set(lua_State *lua) {
 int coffer__lua_delete(lua_State *lua) {
     coffer_slice key = coffer__lua_key(lua, 2);
     coffer_read_options options = coffer__lua_read_options(lua, 3);
-    coffer__lua_op *op = coffer__lua_op_begin(lua, 1);
+    coffer__lua_op *op = coffer__lua_op_begin(lua);
     if (op == NULL) {
         return closed(lua);
     }
     coffer_status made = coffer_op_delete(&op->op, coffer__lua_op_namespace(op), key, &options);
-    if (!finish(lua, op, made)) {
-        return 3;
+    return coffer__lua_op_end(lua, op, made, was_there_answer);
+}
+
+static int number_answer(lua_State *lua, coffer__lua_op *op) {
+    coffer_status status = coffer__lua_op_status(op);
+    if (status < 0) {
+        return coffer__lua_op_fail(lua, op);
     }
-    lua_pushboolean(lua, coffer_op_status(op->op) == COFFER_OK);
+    lua_pushinteger(lua, status);
+    if (!coffer__lua_push_integer(lua, coffer_op_integer(op->op))) {
+        lua_pushnil(lua);
+    }
     coffer__lua_op_settle(op);
-    return 1;
+    return 2;
 }
 
 /* (op) -> status, integer or nil where this Lua cannot keep it: runs an op that a generated wrapper made. */
 int coffer__lua_op_finish(lua_State *lua) {
     coffer__lua_op *op = coffer__lua_op_of(lua, 1);
     if (op == NULL) {
-        return coffer__lua_fail(lua, COFFER_INTERNAL, "an operation that has ended was used again");
+        return ended(lua);
     }
-    if (!finish(lua, op, COFFER_OK)) {
-        return 3;
-    }
-    lua_pushinteger(lua, coffer_op_status(op->op));
-    if (!coffer__lua_push_integer(lua, coffer_op_integer(op->op))) {
-        lua_pushnil(lua);
-    }
-    coffer__lua_op_settle(op);
-    return 2;
+    return coffer__lua_op_end(lua, op, COFFER_OK, number_answer);
 }
 
 /* ---- many keys ---- */
@@ -210,30 +219,25 @@ static int out_of_memory(lua_State *lua, coffer__lua_op *op) {
     return coffer__lua_fail(lua, COFFER_NO_MEMORY, NULL);
 }
 
-/* nil, message, code, and {key = code} of those of the array at `index` that failed. Settles. */
-static int fail_many(lua_State *lua, coffer__lua_op *op, int index) {
-    coffer__lua_fail(lua, coffer_op_status(op->op), coffer_op_message(op->op));
-    lua_newtable(lua);
-    for (size_t i = 0; i < coffer_op_count(op->op); i++) {
-        coffer_status status = coffer_op_item(op->op, i, NULL);
-        if (status < 0) {
-            lua_rawgeti(lua, index, (int)i + 1);
-            lua_pushstring(lua, coffer_status_name(status));
-            lua_rawset(lua, -3);
-        }
+static void fail_key(lua_State *lua, size_t index, coffer_status status) {
+    if (status < 0) {
+        lua_rawgeti(lua, 2, (int)index + 1);
+        lua_pushstring(lua, coffer_status_name(status));
+        lua_rawset(lua, -3);
     }
-    coffer__lua_op_settle(op);
-    return 4;
 }
 
-/* 0 where the op has ended well, else how many values say why not. */
-static int finish_many(lua_State *lua, coffer__lua_op *op, coffer_status made, int index) {
-    if (made < 0) {
-        coffer__lua_op_settle(op);
-        return coffer__lua_fail(lua, made, NULL);
+/* nil, message, code, and {key = code} of those of the array at 2 that failed. */
+static int fail_many(lua_State *lua, coffer__lua_op *op) {
+    bool is_ended = op->task == NULL || coffer_task_status(op->task) == coffer_op_status(op->op);
+    size_t count = is_ended ? coffer_op_count(op->op) : 0;
+    lua_newtable(lua);
+    for (size_t i = 0; i < count; i++) {
+        fail_key(lua, i, coffer_op_item(op->op, i, NULL));
     }
-    coffer__lua_op_run(lua, op);
-    return coffer_op_status(op->op) < 0 ? fail_many(lua, op, index) : 0;
+    coffer__lua_op_fail(lua, op);
+    lua_pushvalue(lua, -4);
+    return 4;
 }
 
 static coffer__lua_fault put_item(lua_State *lua, coffer__lua_op *op, size_t index) {
@@ -250,25 +254,12 @@ static coffer__lua_fault put_item(lua_State *lua, coffer__lua_op *op, size_t ind
     return fault;
 }
 
-/* (handle, array of keys, their number, stale, timeout_ms) -> {key = value} of those that were found */
-int coffer__lua_get_many(lua_State *lua) {
-    size_t count = (size_t)luaL_checkinteger(lua, 3);
-    coffer_read_options options = coffer__lua_read_options(lua, 5);
-    options.accept_stale = lua_toboolean(lua, 4) != 0;
-    coffer__lua_op *op = coffer__lua_op_begin(lua, 1);
-    if (op == NULL) {
-        return closed(lua);
-    }
-    const coffer_slice *keys = keys_of(lua, op, 2, count);
-    if (keys == NULL) {
-        return out_of_memory(lua, op);
-    }
-    coffer_status made = coffer_op_get_many(&op->op, coffer__lua_op_namespace(op), keys, count, &options);
-    int told = finish_many(lua, op, made, 2);
-    if (told > 0) {
-        return told;
-    }
+static int values_answer(lua_State *lua, coffer__lua_op *op) {
     coffer__lua_fault fault = {COFFER_OK, NULL};
+    if (coffer__lua_op_status(op) < 0) {
+        return fail_many(lua, op);
+    }
+    size_t count = coffer_op_count(op->op);
     lua_newtable(lua);
     for (size_t i = 0; i < count && fault.status == COFFER_OK; i++) {
         fault = put_item(lua, op, i);
@@ -277,11 +268,37 @@ int coffer__lua_get_many(lua_State *lua) {
     return fault.status < 0 ? coffer__lua_fail_fault(lua, fault) : 1;
 }
 
+/* (handle, array of keys, their number, stale, timeout_ms) -> {key = value} of those that were found */
+int coffer__lua_get_many(lua_State *lua) {
+    size_t count = (size_t)luaL_checkinteger(lua, 3);
+    coffer_read_options options = coffer__lua_read_options(lua, 5);
+    options.accept_stale = lua_toboolean(lua, 4) != 0;
+    coffer__lua_op *op = coffer__lua_op_begin(lua);
+    if (op == NULL) {
+        return closed(lua);
+    }
+    const coffer_slice *keys = keys_of(lua, op, 2, count);
+    if (keys == NULL) {
+        return out_of_memory(lua, op);
+    }
+    coffer_status made = coffer_op_get_many(&op->op, coffer__lua_op_namespace(op), keys, count, &options);
+    return coffer__lua_op_end(lua, op, made, values_answer);
+}
+
+static int count_answer(lua_State *lua, coffer__lua_op *op) {
+    if (coffer__lua_op_status(op) < 0) {
+        return fail_many(lua, op);
+    }
+    coffer__lua_push_count(lua, (uint64_t)coffer_op_integer(op->op));
+    coffer__lua_op_settle(op);
+    return 1;
+}
+
 /* (handle, array of keys, their number, timeout_ms) -> how many were there */
 int coffer__lua_delete_many(lua_State *lua) {
     size_t count = (size_t)luaL_checkinteger(lua, 3);
     coffer_read_options options = coffer__lua_read_options(lua, 4);
-    coffer__lua_op *op = coffer__lua_op_begin(lua, 1);
+    coffer__lua_op *op = coffer__lua_op_begin(lua);
     if (op == NULL) {
         return closed(lua);
     }
@@ -290,35 +307,43 @@ int coffer__lua_delete_many(lua_State *lua) {
         return out_of_memory(lua, op);
     }
     coffer_status made = coffer_op_delete_many(&op->op, coffer__lua_op_namespace(op), keys, count, &options);
-    int told = finish_many(lua, op, made, 2);
-    if (told > 0) {
-        return told;
-    }
-    coffer__lua_push_count(lua, (uint64_t)coffer_op_integer(op->op));
-    coffer__lua_op_settle(op);
-    return 1;
+    return coffer__lua_op_end(lua, op, made, count_answer);
 }
 
-/* JSON texts move while they grow, so that items hold their offsets first: data is NULL then, and len the length. */
+/* In a loop strings are copied too, as others run while they are on their way. */
+static coffer__lua_fault copy_item(coffer__lua_op *op, const coffer_item *item) {
+    bool is_copied = item->format == COFFER_FORMAT_JSON || coffer__lua_text_append(&op->text, item->value.data, item->value.len);
+    return (coffer__lua_fault){is_copied ? COFFER_OK : COFFER_NO_MEMORY, NULL};
+}
+
+/* The text moves while it grows: what stands there, one behind the other, is found when it is whole. */
 static coffer__lua_fault fill_items(lua_State *lua, coffer__lua_op *op, coffer_item *items, size_t count) {
+    bool copies = op->handle->loop != NULL;
     size_t offset = 0;
     for (size_t i = 0; i < count; i++) {
         lua_rawgeti(lua, 2, (int)i + 1);
         lua_rawgeti(lua, 3, (int)i + 1);
         items[i].key = coffer__lua_key(lua, -2);
         coffer__lua_fault fault = coffer__lua_value_in(lua, lua_gettop(lua), &op->text, &items[i].value, &items[i].format);
+        if (fault.status == COFFER_OK && copies) {
+            fault = copy_item(op, &items[i]);
+        }
         if (fault.status < 0) {
             return fault;
         }
         lua_pop(lua, 2);
     }
     for (size_t i = 0; i < count; i++) {
-        if (items[i].format == COFFER_FORMAT_JSON) {
+        if (copies || items[i].format == COFFER_FORMAT_JSON) {
             items[i].value.data = op->text.data + offset;
             offset += items[i].value.len;
         }
     }
     return (coffer__lua_fault){COFFER_OK, NULL};
+}
+
+static int all_done_answer(lua_State *lua, coffer__lua_op *op) {
+    return coffer__lua_op_status(op) < 0 ? fail_many(lua, op) : done_answer(lua, op);
 }
 
 /* (handle, array of keys, array of values, their number, ttl_ms, timeout_ms) -> true */
@@ -327,7 +352,7 @@ int coffer__lua_set_many(lua_State *lua) {
     coffer_write_options options = COFFER_WRITE_OPTIONS_INIT;
     options.ttl_ms = coffer__lua_duration(lua, 5);
     options.timeout_ms = coffer__lua_duration(lua, 6);
-    coffer__lua_op *op = coffer__lua_op_begin(lua, 1);
+    coffer__lua_op *op = coffer__lua_op_begin(lua);
     if (op == NULL) {
         return closed(lua);
     }
@@ -341,13 +366,7 @@ int coffer__lua_set_many(lua_State *lua) {
         return coffer__lua_fail_fault(lua, fault);
     }
     coffer_status made = coffer_op_set_many(&op->op, coffer__lua_op_namespace(op), items, count, &options);
-    int told = finish_many(lua, op, made, 2);
-    if (told > 0) {
-        return told;
-    }
-    coffer__lua_op_settle(op);
-    lua_pushboolean(lua, 1);
-    return 1;
+    return coffer__lua_op_end(lua, op, made, all_done_answer);
 }
 
 /* ---- loads ----
@@ -360,21 +379,21 @@ static uint64_t clock_ms(void) {
     return coffer_now_us() / 1000;
 }
 
-/* Runs on to the next answer: nil, nil, nil and the load where its loader has to run, else what a read answers.
- * `own` is where the value stands that was supplied, 0 for none: it is answered itself where it is what was loaded. */
-static int load_answer(lua_State *lua, int load, coffer__lua_op *op, int own) {
-    if (coffer__lua_op_run(lua, op) == COFFER_WANT_LOAD) {
+/* nil, nil, nil and the load where its loader has to run, else what a read answers; the very value that was supplied where it is what was loaded. */
+static int load_answer(lua_State *lua, coffer__lua_op *op) {
+    if (op->want == COFFER_WANT_LOAD) {
         op->load_began_ms = clock_ms();
-        lua_settop(lua, load);
+        op->is_supplied = false;
+        lua_settop(lua, 1);
         lua_pushnil(lua);
         lua_pushnil(lua);
         lua_pushnil(lua);
-        lua_pushvalue(lua, load);
+        lua_pushvalue(lua, 1);
         return 4;
     }
-    if (own != 0 && coffer_op_status(op->op) == COFFER_OK && coffer_op_value(op->op)->source == COFFER_SOURCE_LOADED) {
+    if (op->is_supplied && coffer__lua_op_status(op) == COFFER_OK && coffer_op_value(op->op)->source == COFFER_SOURCE_LOADED) {
         coffer__lua_op_settle(op);
-        lua_pushvalue(lua, own);
+        lua_pushvalue(lua, 2);
         lua_pushnil(lua);
         lua_pushstring(lua, coffer_source_name(COFFER_SOURCE_LOADED));
         return 3;
@@ -387,31 +406,32 @@ int coffer__lua_load_begin(lua_State *lua) {
     coffer_slice key = coffer__lua_key(lua, 2);
     const coffer__lua_op *outer = lua_isnoneornil(lua, 3) ? NULL : coffer__lua_op_of(lua, 3);
     coffer_read_options options = coffer__lua_read_options(lua, 4);
-    lua_settop(lua, 4);
-    coffer__lua_op *op = coffer__lua_op_begin(lua, 1);
+    coffer__lua_op *op = coffer__lua_op_begin(lua);
     if (op == NULL) {
         return closed(lua);
     }
     coffer_status made = coffer_op_get_or_load(&op->op, coffer__lua_op_namespace(op), key, &options);
-    if (made < 0) {
-        coffer__lua_op_settle(op);
-        return coffer__lua_fail(lua, made, NULL);
-    }
-    if (outer != NULL) {
+    if (made == COFFER_OK && outer != NULL) {
         coffer_op_set_parent(op->op, outer->op);
+        coffer__lua_loop_set_parent(op, outer);
     }
-    return load_answer(lua, 5, op, 0);
+    return coffer__lua_op_end(lua, op, made, load_answer);
 }
 
-/* The stale value of a load that failed; false where there is none: then the load is settled and nothing pushed. */
-static bool stale_answer(lua_State *lua, coffer__lua_op *op) {
-    coffer_op_abort(op->op, COFFER_LOAD_FAILED);
-    bool is_stale = coffer__lua_op_run(lua, op) == COFFER_WANT_DONE && coffer_op_status(op->op) == COFFER_STALE;
-    if (is_stale) {
-        read_answer(lua, op);
+/* The stale value of a load that failed; nothing where there is none, or why its value could not be stored. */
+static int stale_answer(lua_State *lua, coffer__lua_op *op) {
+    coffer__lua_fault fault = op->fault;
+    if (op->want == COFFER_WANT_DONE && coffer__lua_op_status(op) == COFFER_STALE) {
+        return read_answer(lua, op);
     }
     coffer__lua_op_settle(op);
-    return is_stale;
+    return fault.status < 0 ? coffer__lua_fail_fault(lua, fault) : 0;
+}
+
+static int fail_load(lua_State *lua, coffer__lua_op *op, coffer__lua_fault fault) {
+    op->fault = fault;
+    coffer_op_abort(op->op, COFFER_LOAD_FAILED);
+    return coffer__lua_op_go_on(lua, op, stale_answer);
 }
 
 /* (load, value or nil for an absence, ttl_ms) -> as load_begin. A value that cannot be stored is a loader that failed. */
@@ -421,7 +441,7 @@ int coffer__lua_load_supply(lua_State *lua) {
     options.ttl_ms = coffer__lua_duration(lua, 3);
     options.absent = lua_isnoneornil(lua, 2);
     if (op == NULL) {
-        return coffer__lua_fail(lua, COFFER_INTERNAL, "an operation that has ended was used again");
+        return ended(lua);
     }
     uint64_t cost_ms = clock_ms() - op->load_began_ms;
     coffer__lua_fault fault = {COFFER_OK, NULL};
@@ -430,14 +450,15 @@ int coffer__lua_load_supply(lua_State *lua) {
         fault = coffer__lua_value_in(lua, 2, &op->text, &op->value, &options.format);
     }
     if (fault.status < 0) {
-        return stale_answer(lua, op) ? 3 : coffer__lua_fail_fault(lua, fault);
+        return fail_load(lua, op, fault);
     }
+    op->is_supplied = !options.absent;
     coffer_op_supply(op->op, op->value, &options, cost_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)cost_ms);
-    return load_answer(lua, 1, op, options.absent ? 0 : 2);
+    return coffer__lua_op_go_on(lua, op, load_answer);
 }
 
 /* (load) -> value, nil, "stale"; or nothing: the loader's own error is the answer */
 int coffer__lua_load_abort(lua_State *lua) {
     coffer__lua_op *op = coffer__lua_op_of(lua, 1);
-    return op != NULL && stale_answer(lua, op) ? 3 : 0;
+    return op == NULL ? 0 : fail_load(lua, op, (coffer__lua_fault){COFFER_OK, NULL});
 }

@@ -1,4 +1,4 @@
-#include "native.h"
+#include "native_loop.h"
 
 /* ---- the table of options ---- */
 
@@ -123,6 +123,7 @@ int coffer__lua_stats(lua_State *lua) {
     if (status < 0) {
         return coffer__lua_fail(lua, status, NULL);
     }
+    coffer__lua_loop_add_metrics(handle->loop, &metrics);
     lua_newtable(lua);
 #define SET(field, help) set_count(lua, #field, metrics.counters.field);
     COFFER_COUNTER_MAP(SET)

@@ -8,7 +8,12 @@ local pairs, ipairs, select = pairs, ipairs, select
 local floor, ceil, huge = math.floor, math.ceil, math.huge
 local null = core.json_value("[null]")[1]
 
-local arguments = {}
+local arguments = {null = null}
+
+arguments.ABSENT = setmetatable({}, {
+    __tostring = function() return "coffer.ABSENT" end,
+    __metatable = false,
+})
 
 local STORABLE = {string = true, number = true, boolean = true, table = true}
 local READ_FIELDS = {timeout = {number = true, string = true}, stale = {boolean = true}}
@@ -144,7 +149,7 @@ local function option_text(name, value)
         return tostring(value)
     end
     if kind ~= "number" then
-        error("coffer: option " .. name .. " is a string, number or boolean, not " .. kind, 4)
+        error("coffer: option " .. name .. " is a string, number or boolean, not " .. kind, 5)
     end
     if value == floor(value) and value > -2 ^ 53 and value < 2 ^ 53 then
         return ("%.0f"):format(value)
@@ -155,7 +160,7 @@ end
 function arguments.apply(wanted, opts)
     for name, value in pairs(opts or {}) do
         if type(name) ~= "string" then
-            error("coffer: options are given by name", 3)
+            error("coffer: options are given by name", 4)
         end
         local done, err, code = core.coffer_options_set(wanted, name, option_text(name, value))
         if not done then
