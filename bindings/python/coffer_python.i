@@ -10,6 +10,7 @@
 
 %{
 #include "native.h"
+#include "native_loop.h"
 
 static void options_finalise(PyObject *capsule) {
     coffer_options_free(PyCapsule_GetPointer(capsule, "coffer.options"));
@@ -161,7 +162,7 @@ static PyObject *options_wrap(coffer_options *options) {
     $1 = &given;
 }
 
-/* ---- written by hand in native_calls.c and native_tables.c ---- */
+/* ---- written by hand in native_calls.c, native_loop.c and native_tables.c ---- */
 
 %define COFFER_NATIVE(name)
 %native(name) PyObject *coffer__py_##name(PyObject *self, PyObject *args);
@@ -184,5 +185,15 @@ COFFER_NATIVE(option_table)
 COFFER_NATIVE(stats)
 COFFER_NATIVE(health)
 COFFER_NATIVE(inspect)
+COFFER_NATIVE(loop_open)
+COFFER_NATIVE(loop_attach)
+COFFER_NATIVE(loop_turn)
+COFFER_NATIVE(loop_opened)
+COFFER_NATIVE(loop_fed)
+COFFER_NATIVE(loop_lost)
+COFFER_NATIVE(loop_hold)
+COFFER_NATIVE(loop_tick)
+COFFER_NATIVE(loop_drop)
+COFFER_NATIVE(loop_close)
 
 %include "coffer.i"

@@ -1,11 +1,15 @@
 #include "native.h"
 
+#include "native_loop.h"
+
 struct coffer__py_handle {
     coffer_cache *cache; /* NULL once it was really closed */
     size_t use_count; /* ops alive */
     bool is_closed; /* for new calls */
     bool is_local;
     PyObject *credentials; /* () -> (user name, password), each a str; NULL: none */
+    PyObject *loop_capsule; /* its ops run there; NULL: they block */
+    struct coffer__py_loop *loop; /* the same */
     bool is_heavy; /* the last value that was read is above COFFER__PY_BRIEF_BYTES */
 };
 
@@ -183,6 +187,8 @@ void coffer__py_handle_close(coffer__py_handle *handle) {
     handle->is_closed = true;
     handle_settle(handle);
     Py_CLEAR(handle->credentials);
+    handle->loop = NULL;
+    Py_CLEAR(handle->loop_capsule);
 }
 
 void coffer__py_handle_ask(coffer__py_handle *handle, PyObject *credentials) {
@@ -216,6 +222,17 @@ static void handle_finalise(PyObject *capsule) {
     coffer__py_handle *handle = PyCapsule_GetPointer(capsule, HANDLE_NAME);
     coffer__py_handle_close(handle);
     PyMem_Free(handle);
+}
+
+void coffer__py_handle_attach(coffer__py_handle *handle, PyObject *loop_capsule) {
+    PyObject *before = handle->loop_capsule;
+    handle->loop_capsule = Py_NewRef(loop_capsule);
+    handle->loop = coffer__py_loop_of(loop_capsule);
+    Py_XDECREF(before);
+}
+
+struct coffer__py_loop *coffer__py_handle_loop(const coffer__py_handle *handle) {
+    return handle->loop;
 }
 
 PyObject *coffer__py_handle_wrap(coffer_cache *cache) {
@@ -280,7 +297,13 @@ void coffer__py_op_settle(coffer__py_op *op) {
         return;
     }
     coffer__py_handle *handle = op_handle(op);
-    coffer_cache_drop(handle->cache, op->op);
+    if (op->task != NULL) {
+        coffer__py_loop_forget(op);
+        coffer_task_free(op->task);
+        op->task = NULL;
+    } else {
+        coffer_cache_drop(handle->cache, op->op);
+    }
     op->op = NULL;
     coffer__py_input_clear(&op->value);
     batch_clear(&op->batch);
@@ -288,6 +311,8 @@ void coffer__py_op_settle(coffer__py_op *op) {
     Py_CLEAR(op->decode);
     handle->use_count--;
     handle_settle(handle);
+    op->loop = NULL;
+    Py_CLEAR(op->loop_capsule);
     Py_CLEAR(op->handle_capsule);
     Py_CLEAR(op->parent_capsule);
 }
@@ -371,14 +396,30 @@ static bool run(coffer__py_op *op) {
     }
 }
 
+/* Once it has begun on an event loop it goes on there, though the cache be closed. */
+static PyObject *go(coffer__py_op *op) {
+    coffer__py_handle *handle = op_handle(op);
+    if (op->loop == NULL && handle->loop != NULL) {
+        op->loop_capsule = Py_NewRef(handle->loop_capsule);
+        op->loop = handle->loop;
+    }
+    return op->loop != NULL ? coffer__py_loop_go(op) : run(op) ? op->answer(op) : NULL;
+}
+
 PyObject *coffer__py_go(coffer__py_op *op, coffer_status made) {
-    PyObject *answer = made < 0 ? coffer__py_raise(made, NULL) : run(op) ? op->answer(op) : NULL;
-    if (op->capsule == NULL) {
-        coffer__py_op_free(op);
-    } else if (answer == NULL) {
-        coffer__py_op_settle(op);
+    PyObject *answer = made < 0 ? coffer__py_raise(made, NULL) : go(op);
+    if (op->future == NULL) {
+        coffer__py_op_ended(op, answer != NULL);
     }
     return answer;
+}
+
+void coffer__py_op_ended(coffer__py_op *op, bool answered) {
+    if (op->capsule == NULL) {
+        coffer__py_op_free(op);
+    } else if (!answered) {
+        coffer__py_op_settle(op);
+    }
 }
 
 /* ---- results ---- */

@@ -20,6 +20,7 @@
 #include <coffer/coffer.h>
 
 typedef struct coffer__py_handle coffer__py_handle;
+struct coffer__py_loop; /* native_loop.h */
 
 /* Bytes lent by a Python object: str, bytes, or a pinned buffer. Zeroed is empty. */
 typedef struct coffer__py_input {
@@ -47,6 +48,12 @@ struct coffer__py_op {
     PyObject *handle_capsule;
     PyObject *capsule; /* the op's own, borrowed; NULL: who calls coffer__py_go gives the op away */
     PyObject *parent_capsule;
+    /* on an event loop */
+    PyObject *loop_capsule; /* holds `loop` */
+    struct coffer__py_loop *loop;
+    coffer_task *task; /* NULL: it has not begun, or does not run there */
+    PyObject *future, *held; /* who waits, and the op's own capsule meanwhile; NULL: nobody does */
+    coffer__py_op *before, *after; /* of those that are awaited */
     coffer__py_input value;
     coffer__py_batch batch;
     uint64_t load_began_ms;
@@ -89,6 +96,8 @@ coffer__py_handle *coffer__py_handle_of(PyObject *capsule); /* ClosedError once 
 coffer_cache *coffer__py_handle_cache(const coffer__py_handle *handle);
 coffer_namespace *coffer__py_handle_namespace(const coffer__py_handle *handle);
 void coffer__py_handle_ask(coffer__py_handle *handle, PyObject *credentials); /* who is asked at each connect: () -> (user name, password) */
+void coffer__py_handle_attach(coffer__py_handle *handle, PyObject *loop_capsule); /* its ops run there from now on; held until it is closed */
+struct coffer__py_loop *coffer__py_handle_loop(const coffer__py_handle *handle); /* NULL: its ops block */
 void coffer__py_handle_close(coffer__py_handle *handle); /* twice is harmless */
 
 /* An op that has no coffer_op yet, for the handle in `capsule`. Free it with op_free, or give it away with op_wrap. */
@@ -115,6 +124,9 @@ void coffer__py_op_expect(coffer__py_op *op, coffer__py_answer *answer, PyObject
 PyObject *coffer__py_go(coffer__py_op *op, coffer_status made);
 
 #define COFFER__PY_BRIEF_BYTES 4096
+
+/* What go ends with: an op without a capsule is freed, one with a capsule is settled unless it was answered. */
+void coffer__py_op_ended(coffer__py_op *op, bool answered);
 
 /* A read value as Python sees it: bytes, str, or what `decode` makes of a JSON text. */
 PyObject *coffer__py_value(const coffer_value *value, PyObject *decode);

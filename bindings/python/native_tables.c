@@ -1,5 +1,7 @@
 #include "native.h"
 
+#include "native_loop.h"
+
 /* ---- what JSON keeps as it is ----
  * json.dumps would make lists of tuples and strings of the keys 1, None and True: what came back would not be what was stored. */
 
@@ -212,6 +214,9 @@ PyObject *coffer__py_stats(PyObject *self, PyObject *args) {
     coffer_status status = coffer_stats(coffer__py_handle_cache(handle), &metrics);
     if (status < 0) {
         return coffer__py_raise(status, NULL);
+    }
+    if (coffer__py_handle_loop(handle) != NULL) {
+        coffer__py_loop_add_metrics(coffer__py_handle_loop(handle), &metrics);
     }
     PyObject *dict = PyDict_New();
     return filled(dict, put(dict, "counters", counter_dict(&metrics.counters)) &&

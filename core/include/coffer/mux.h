@@ -89,6 +89,9 @@ typedef struct coffer_order {
 /* False where there is nothing to be done. */
 COFFER_API bool coffer_mux_next_order(coffer_mux *mux, uint64_t now_us, coffer_order *order);
 
+/* Whether there may be: for a driver that takes orders once a turn. */
+COFFER_API bool coffer_mux_has_orders(const coffer_mux *mux);
+
 /* When coffer_mux_tick is wanted; UINT64_MAX: not before something else happens. */
 COFFER_API uint64_t coffer_mux_due_us(const coffer_mux *mux);
 
@@ -104,8 +107,8 @@ COFFER_API void coffer_mux_reopened(coffer_mux *mux, uint32_t link, uint64_t now
 COFFER_API void coffer_mux_fed(coffer_mux *mux, uint32_t link, coffer_slice in, uint64_t now_us);
 
 /* It could not be connected (DNS, CONNECT, TLS, CERTIFICATE, CREDENTIALS ...) or broke (CLOSED). `detail` (may be NULL): in words. The driver has closed it,
- * or does so now. */
-COFFER_API void coffer_mux_lost(coffer_mux *mux, uint32_t link, coffer_status why, const char *detail, uint64_t now_us);
+ * or does so now. False where it was gone already, or its CLOSE is still among the orders. */
+COFFER_API bool coffer_mux_lost(coffer_mux *mux, uint32_t link, coffer_status why, const char *detail, uint64_t now_us);
 
 /* Back-pressure: while it is held there is no order to write to it. */
 COFFER_API void coffer_mux_hold(coffer_mux *mux, uint32_t link, bool held);

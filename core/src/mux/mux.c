@@ -248,6 +248,10 @@ bool coffer_mux_next_order(coffer_mux *mux, uint64_t now_us, coffer_order *order
     return found;
 }
 
+bool coffer_mux_has_orders(const coffer_mux *mux) {
+    return mux->first_dirty != 0;
+}
+
 uint64_t coffer_mux_due_us(const coffer_mux *mux) {
     return mux->tasks_due_us < mux->service_us ? mux->tasks_due_us : mux->service_us;
 }
@@ -296,13 +300,15 @@ void coffer_mux_fed(coffer_mux *mux, uint32_t name, coffer_slice in, uint64_t no
     }
 }
 
-void coffer_mux_lost(coffer_mux *mux, uint32_t name, coffer_status why, const char *detail, uint64_t now_us) {
+bool coffer_mux_lost(coffer_mux *mux, uint32_t name, coffer_status why, const char *detail, uint64_t now_us) {
     coffer__mux_link *link = coffer__mux_find(mux, name);
-    if (link != NULL && link->state != COFFER__LINK_CLOSING) {
-        enter(mux, now_us);
-        coffer__mux_link_end(mux, link, why, detail, false);
-        leave(mux);
+    if (link == NULL || link->state == COFFER__LINK_CLOSING) {
+        return false;
     }
+    enter(mux, now_us);
+    coffer__mux_link_end(mux, link, why, detail, false);
+    leave(mux);
+    return true;
 }
 
 void coffer_mux_hold(coffer_mux *mux, uint32_t name, bool held) {
