@@ -74,7 +74,8 @@ static coffer_status time_passed(const coffer__link *link, const coffer__limits 
     if (coffer__clock_us() < limits->deadline_us) {
         return COFFER_AGAIN;
     }
-    snprintf(detail, COFFER__DETAIL_CAP, "%s %s took longer than the deadline allows", doing, coffer_endpoint_name(link->endpoint, name, sizeof name));
+    snprintf(detail, COFFER__DETAIL_CAP, "%s %s took longer than the deadline allows", doing,
+             coffer_endpoint_name(link->endpoint, name, sizeof name));
     return COFFER_TIMEOUT;
 }
 
@@ -142,7 +143,8 @@ static coffer_status lookup_step(coffer__dial *dial, coffer__link *link, const c
         return time_passed(link, limits, "looking up the name of", detail);
     }
     if (status == COFFER_DNS) {
-        snprintf(detail, COFFER__DETAIL_CAP, "%s: %s", coffer_endpoint_name(link->endpoint, name, sizeof name), coffer__resolve_message(dial->resolution));
+        snprintf(detail, COFFER__DETAIL_CAP, "%s: %s", coffer_endpoint_name(link->endpoint, name, sizeof name),
+                 coffer__resolve_message(dial->resolution));
     }
     dial->step = address_step;
     return status;
@@ -240,7 +242,8 @@ static coffer_status tls_step(coffer__dial *dial, coffer__link *link, const coff
     coffer__secure *secure = coffer__secure_of(link->client);
     (void)limits;
     if (secure == NULL || secure->tls == NULL) {
-        snprintf(detail, COFFER__DETAIL_CAP, "%s asks for TLS, and nobody said with which certificates", coffer_endpoint_name(link->endpoint, name, sizeof name));
+        snprintf(detail, COFFER__DETAIL_CAP, "%s asks for TLS, and nobody said with which certificates",
+                 coffer_endpoint_name(link->endpoint, name, sizeof name));
         return COFFER_TLS;
     }
     if (coffer__tls_context_must_warn(secure->tls)) {
