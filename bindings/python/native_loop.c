@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 struct coffer__py_loop {
@@ -24,12 +23,6 @@ typedef struct py_link {
 } py_link;
 
 static const char LOOP_NAME[] = "coffer.loop", LINK_NAME[] = "coffer.link";
-
-static uint64_t now_us(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
-}
 
 coffer__py_loop *coffer__py_loop_of(PyObject *capsule) {
     return PyCapsule_GetPointer(capsule, LOOP_NAME);
@@ -125,10 +118,10 @@ static PyObject *gone_on(coffer__py_loop *loop) {
 
 static bool advance(coffer__py_op *op) {
     if (op->task != NULL) {
-        coffer_task_run(op->task, now_us());
+        coffer_task_run(op->task, coffer_now_us());
         return true;
     }
-    coffer_status status = coffer_mux_submit(op->loop->mux, op->op, op, now_us(), &op->task);
+    coffer_status status = coffer_mux_submit(op->loop->mux, op->op, op, coffer_now_us(), &op->task);
     return status == COFFER_OK || coffer__py_raise(status, NULL) != NULL;
 }
 
@@ -223,7 +216,7 @@ static bool keep_order(PyObject **orders, PyObject *order) {
 
 static bool carry_out(coffer__py_loop *loop, PyObject **orders) {
     coffer_order order;
-    while (coffer_mux_next_order(loop->mux, now_us(), &order)) {
+    while (coffer_mux_next_order(loop->mux, coffer_now_us(), &order)) {
         bool done = order.kind == COFFER_ORDER_WRITE     ? write_out(&order)
                     : order.kind == COFFER_ORDER_CONNECT ? keep_order(orders, connect_order(loop, &order))
                                                          : keep_order(orders, close_order(&order));
@@ -249,7 +242,7 @@ PyObject *coffer__py_loop_turn(PyObject *self, PyObject *args) {
         return NULL;
     }
     settle_stopped(loop);
-    uint64_t due_us = coffer_mux_due_us(loop->mux), now = now_us();
+    uint64_t due_us = coffer_mux_due_us(loop->mux), now = coffer_now_us();
     loop->armed_us = due_us;
     long long due_ms = due_us == UINT64_MAX ? -1 : due_us <= now ? 0 : (long long)((due_us - now + 999) / 1000);
     return Py_BuildValue("NL", orders == Py_None ? Py_NewRef(orders) : orders, due_ms);
@@ -272,7 +265,7 @@ PyObject *coffer__py_loop_opened(PyObject *self, PyObject *args) {
     Py_XDECREF(at->write);
     at->write = Py_NewRef(write_method);
     coffer_mux_opened(loop->mux, at->name, coffer_slice_of(username, (size_t)username_len), coffer_slice_of(password, (size_t)password_len),
-                      now_us());
+                      coffer_now_us());
     return gone_on(loop);
 }
 
@@ -289,7 +282,7 @@ PyObject *coffer__py_loop_fed(PyObject *self, PyObject *args) {
     }
     bool is_right = link_and_loop(loop_capsule, link_capsule, &loop, &at) && count >= 0 && count <= view.len;
     if (is_right) {
-        coffer_mux_fed(loop->mux, at->name, coffer_slice_of(view.buf, (size_t)count), now_us());
+        coffer_mux_fed(loop->mux, at->name, coffer_slice_of(view.buf, (size_t)count), coffer_now_us());
     }
     PyBuffer_Release(&view);
     return is_right ? gone_on(loop) : NULL;
@@ -310,7 +303,7 @@ PyObject *coffer__py_loop_lost(PyObject *self, PyObject *args) {
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         status = strcmp(coffer_status_name(known[i]), name) == 0 ? known[i] : status;
     }
-    if (coffer_mux_lost(loop->mux, at->name, status, words, now_us())) {
+    if (coffer_mux_lost(loop->mux, at->name, status, words, coffer_now_us())) {
         Py_DECREF(link_capsule); /* the mux's; the caller has one too */
     }
     return gone_on(loop);
@@ -346,7 +339,7 @@ static void loop_finalise(PyObject *capsule) {
     coffer__py_loop *loop = PyCapsule_GetPointer(capsule, LOOP_NAME);
     coffer_order order;
     coffer_mux_close(loop->mux);
-    while (coffer_mux_next_order(loop->mux, now_us(), &order)) {
+    while (coffer_mux_next_order(loop->mux, coffer_now_us(), &order)) {
         Py_XDECREF((PyObject *)order.link_data);
     }
     coffer_mux_free(loop->mux);
@@ -435,7 +428,7 @@ PyObject *coffer__py_loop_tick(PyObject *self, PyObject *args) {
         return NULL;
     }
     loop->armed_us = UINT64_MAX;
-    coffer_mux_tick(loop->mux, now_us());
+    coffer_mux_tick(loop->mux, coffer_now_us());
     return gone_on(loop);
 }
 
@@ -457,7 +450,7 @@ PyObject *coffer__py_loop_drop(PyObject *self, PyObject *args) {
         coffer__py_op_ended(op, false);
         Py_DECREF(unawaited);
         Py_XDECREF(held);
-        coffer_mux_tick(loop->mux, now_us()); /* its load may be another's now */
+        coffer_mux_tick(loop->mux, coffer_now_us()); /* its load may be another's now */
     }
     return gone_on(loop);
 }

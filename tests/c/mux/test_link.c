@@ -1,0 +1,172 @@
+/* Connections: held back, released, more than one, too slow, silent, unused. */
+#include "mux/helpers.h"
+
+static void test_what_is_held_back_is_written_later(void **state) {
+    (void)state;
+    world w;
+    open_raw(&w);
+    coffer_task *first = get(&w, "first");
+    uint32_t link = connect_last(&w);
+    coffer_mux_hold(w.mux, link, true);
+    coffer_task *second = get(&w, "second");
+    w.sent_bytes = 0;
+    obey(&w);
+    assert_int_equal(w.sent_bytes, 0);
+    coffer_mux_hold(w.mux, link, false);
+    obey(&w);
+    assert_non_null(strstr(w.sent, "second"));
+    coffer_task_free(first);
+    coffer_task_free(second);
+    close_world(&w);
+}
+
+static void test_a_socket_that_was_released_is_logged_in_when_it_comes_back(void **state) {
+    (void)state;
+    world w;
+    open_raw(&w);
+    coffer_task *task = get(&w, "k");
+    uint32_t link = connect_last(&w);
+    assert_false(coffer_mux_release(w.mux, link)); /* a reply is due */
+    feed(&w, link, "$-1\r\n");
+    assert_ended(&w, task, COFFER_MISS);
+    assert_true(coffer_mux_link_idle(w.mux, link));
+    assert_true(coffer_mux_release(w.mux, link));
+    obey(&w);
+    assert_int_equal(w.close_count, 0);
+    task = get(&w, "again");
+    obey(&w);
+    assert_int_equal(w.connect_count, 2);
+    w.sent_bytes = 0;
+    coffer_mux_reopened(w.mux, w.connecting[1], w.now_us);
+    obey(&w);
+    assert_null(strstr(w.sent, "HELLO"));
+    assert_non_null(strstr(w.sent, "again"));
+    feed(&w, w.connecting[1], "$1\r\nA\r\n");
+    assert_ended(&w, task, COFFER_OK);
+    close_world(&w);
+}
+
+static void test_more_connections_are_made_where_the_option_says_so_and_all_are_busy(void **state) {
+    (void)state;
+    world w;
+    open_world(&w, "redis://scripted?raw=true&timeout=1s&loop_connections=2");
+    coffer_task *tasks[3];
+    for (size_t i = 0; i < 3; i++) {
+        tasks[i] = get(&w, "k");
+    }
+    obey(&w);
+    assert_int_equal(w.connect_count, 2);
+    for (size_t i = 0; i < 3; i++) {
+        coffer_task_free(tasks[i]);
+    }
+    close_world(&w);
+}
+
+static void test_credentials_of_the_driver_are_those_that_log_in(void **state) {
+    (void)state;
+    world w;
+    open_raw(&w);
+    coffer_task *task = get(&w, "k");
+    obey(&w);
+    coffer_mux_opened(w.mux, w.connecting[0], COFFER_SLICE("ada"), COFFER_SLICE("secret"), w.now_us);
+    obey(&w);
+    assert_non_null(strstr(w.sent, "AUTH\r\n$3\r\nada\r\n$6\r\nsecret"));
+    coffer_task_free(task);
+    close_world(&w);
+}
+
+static void test_connections_are_counted(void **state) {
+    (void)state;
+    world w;
+    open_raw(&w);
+    coffer_metrics metrics = {.struct_size = sizeof metrics};
+    coffer_task *task = get(&w, "k");
+    obey(&w);
+    coffer_mux_lost(w.mux, w.connecting[0], COFFER_CONNECT, NULL, w.now_us);
+    assert_ended(&w, task, COFFER_CONNECT);
+    task = get(&w, "k");
+    connect_last(&w);
+    coffer_mux_add_metrics(w.mux, &metrics);
+    assert_int_equal(metrics.connections_open, 1);
+    assert_int_equal(metrics.connections_made, 1);
+    assert_int_equal(metrics.connections_failed, 1);
+    coffer_task_free(task);
+    close_world(&w);
+}
+
+static void test_a_connection_that_takes_too_long_is_given_up(void **state) {
+    (void)state;
+    world w;
+    open_raw(&w);
+    coffer_task *task = get(&w, "k");
+    obey(&w);
+    move(&w, TIMEOUT_MS);
+    assert_ended(&w, task, COFFER_TIMEOUT);
+    move(&w, 200);
+    assert_int_equal(w.close_count, 1);
+    assert_int_equal(w.closed[0], w.connecting[0]);
+    coffer_mux_opened(w.mux, w.connecting[0], nobody, nobody, w.now_us); /* too late: ignored */
+    obey(&w);
+    assert_int_equal(w.write_count, 0);
+    close_world(&w);
+}
+
+static void test_a_server_that_falls_silent_loses_its_connection(void **state) {
+    (void)state;
+    world w;
+    open_raw(&w);
+    coffer_task *task = get(&w, "k");
+    uint32_t link = connect_last(&w);
+    move(&w, TIMEOUT_MS);
+    assert_ended(&w, task, COFFER_TIMEOUT);
+    for (int i = 0; i < 12; i++) {
+        move(&w, 100);
+    }
+    assert_int_equal(w.close_count, 1);
+    assert_int_equal(w.closed[0], link);
+    close_world(&w);
+}
+
+static void test_an_unused_connection_is_closed(void **state) {
+    (void)state;
+    world w;
+    open_world(&w, "redis://scripted?raw=true&timeout=1s&pool_idle_timeout=3s");
+    coffer_task *task = get(&w, "k");
+    uint32_t link = connect_last(&w);
+    feed(&w, link, "$-1\r\n");
+    assert_ended(&w, task, COFFER_MISS);
+    move(&w, 2000);
+    assert_int_equal(w.close_count, 0);
+    move(&w, 1000);
+    assert_int_equal(w.close_count, 1);
+    close_world(&w);
+}
+
+static void test_bytes_that_are_no_reply_close_the_connection(void **state) {
+    (void)state;
+    world w;
+    open_raw(&w);
+    coffer_task *task = get(&w, "k");
+    uint32_t link = connect_last(&w);
+    feed(&w, link, "?\r\n");
+    obey(&w);
+    assert_int_equal(w.close_count, 1);
+    assert_ended(&w, task, COFFER_PROTO);
+    feed(&w, link, "$1\r\nA\r\n"); /* what was read before the close was heard of */
+    close_world(&w);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_held_back_is_written_later),
+        cmocka_unit_test(test_a_socket_that_was_released_is_logged_in_when_it_comes_back),
+        cmocka_unit_test(test_more_connections_are_made_where_the_option_says_so_and_all_are_busy),
+        cmocka_unit_test(test_credentials_of_the_driver_are_those_that_log_in),
+        cmocka_unit_test(test_connections_are_counted),
+        cmocka_unit_test(test_a_connection_that_takes_too_long_is_given_up),
+        cmocka_unit_test(test_a_server_that_falls_silent_loses_its_connection),
+        cmocka_unit_test(test_an_unused_connection_is_closed),
+        cmocka_unit_test(test_bytes_that_are_no_reply_close_the_connection),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
