@@ -92,6 +92,9 @@ COFFER_API coffer_status coffer_set_many(coffer_cache *cache, const coffer_item 
 COFFER_API coffer_status coffer_delete_many(coffer_cache *cache, const coffer_slice *keys, size_t count, size_t *deleted_count,
                                             coffer_status *statuses, coffer_error *error);
 
+/* Deletes every key of this namespace. How many were deleted (may be NULL). What it promises, how long it may take and what an error means: driver.h. */
+COFFER_API coffer_status coffer_clear(coffer_cache *cache, const coffer_read_options *options, uint64_t *deleted_count, coffer_error *error);
+
 /* Cache-aside in one call: the value, or what the loader gives, stored for the next. However many threads ask for a key at once, one loader runs.
  *
  * The loader calls coffer_loaded (at most once) with a value that is copied, or coffer_loaded_absent, and returns OK; or it returns another status,

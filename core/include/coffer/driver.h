@@ -132,9 +132,20 @@ COFFER_API coffer_status coffer_op_delete_many(coffer_op **op, coffer_namespace 
     /* OK, integer: how many were there; else the first error; coffer_op_item says which are gone (OK) */
 COFFER_API coffer_status coffer_op_get_or_load(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options);
     /* WANT_LOAD where the loader has to run; then OK or STALE with a value, MISS (source NEGATIVE) for an absence, or LOAD_FAILED */
+COFFER_API coffer_status coffer_op_clear(coffer_op **op, coffer_namespace *ns, const coffer_read_options *options);
+    /* OK, integer: how many keys of the namespace were deleted, values, absences and counters. Scans all keys of the servers: see below */
 COFFER_API coffer_status coffer_op_ping(coffer_op **op, coffer_namespace *ns, const coffer_read_options *options);
     /* OK where the server answered anything well formed; mem:// always */
 /* clang-format on */
+
+/* clear goes through the keys of the server, or of each primary of a cluster, by SCAN and UNLINK, a page at a time: keys that are not the namespace's (by
+ * prefix, name and version) cost time alone. What is there when it begins and stays is gone when it ends; what is written meanwhile may be. In a cluster a
+ * slot that moves from a node that is still to be scanned to one that was takes its keys past it: clear once more after a reshard.
+ *  - Loads of this process that are under way when it begins, or begin before it ends, store nothing. One of another process that has seen nothing under its key may.
+ *  - A timeout_ms in the options is for the whole. Without it each page may take the option `timeout`, and the whole ten minutes.
+ *  - Where it fails (an outage is a failure whatever on_outage says) what was deleted by then stays deleted, and the message says how much that is.
+ *  - With `enabled=false` it does nothing; while caching is turned off at run time it is refused (UNSUPPORTED): nobody would know the keys later.
+ * On mem:// it is done at once. */
 
 /* The op whose loader is running while this one is made, so that a load of X inside X's own loader is refused (LOAD_RECURSIVE)
  * instead of waiting for itself. `parent` must outlive `op`. */

@@ -71,7 +71,8 @@ COFFER_API coffer_status coffer_namespace_health(coffer_namespace *ns, uint64_t 
 /* ---- turning caching off and on -------------------------------------------------------------------------------
  * What is off does nothing, as with the option `enabled=false`: reads are misses, loaders run, nothing is written (counter `bypassed`). Keys that are
  * written or deleted meanwhile are remembered (option `outage_memory`) and deleted on the server by the first operation that is on again, so that no old
- * value comes back. All of it belongs to this process, begins anew with the next, and takes effect with the next operation of any thread. */
+ * value comes back; a clear, whose keys nobody could name, is refused (UNSUPPORTED). All of it belongs to this process, begins anew with the next, and takes
+ * effect with the next operation of any thread. */
 
 typedef enum coffer_scope {
     COFFER_SCOPE_ALL = 0, /* every namespace that shares this cache's connections */

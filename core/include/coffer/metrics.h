@@ -59,7 +59,7 @@ extern "C" {
     X(GET, "get") X(SET, "set") X(ADD, "add") X(REPLACE, "replace") X(COMPARE_AND_SET, "compare_and_set") X(DELETE, "delete") \
     X(EXISTS, "exists") X(TTL, "ttl") X(EXPIRE, "expire") X(TOUCH, "touch") X(INCREMENT, "increment") X(COUNTER, "counter") \
     X(RESET_COUNTER, "reset_counter") X(GET_MANY, "get_many") X(SET_MANY, "set_many") X(DELETE_MANY, "delete_many") \
-    X(GET_OR_LOAD, "get_or_load") X(PING, "ping")
+    X(GET_OR_LOAD, "get_or_load") X(PING, "ping") X(CLEAR, "clear")
 /* clang-format on */
 
 typedef enum coffer_operation {

@@ -32,6 +32,7 @@ extern const coffer__command coffer__command_pttl;
 extern const coffer__command coffer__command_pexpire;
 extern const coffer__command coffer__command_persist;
 extern const coffer__command coffer__command_ping;
+extern const coffer__command coffer__command_scan; /* cursor MATCH pattern COUNT n */
 extern const coffer__command coffer__command_cluster; /* SLOTS */
 extern const coffer__command coffer__command_sentinel; /* MASTER name */
 extern const coffer__command coffer__command_store_if; /* script: key, "absent" or "is", id, value, px or "0" */

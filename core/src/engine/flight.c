@@ -258,3 +258,25 @@ void coffer__flight_overtake(coffer_client *client, coffer_slice wire_key) {
     }
     coffer__lock_drop(flights->lock);
 }
+
+static void overtake_bucket(coffer__flights *flights, size_t bucket, coffer_slice key_base) {
+    for (coffer__flight *flight = flights->buckets[bucket], *next; flight != NULL; flight = next) {
+        next = flight->next;
+        if (flight->key_len >= key_base.len && memcmp(flight->key, key_base.data, key_base.len) == 0) {
+            flight->overtaken = true;
+            hide(flights, flight);
+        }
+    }
+}
+
+void coffer__flights_overtake(coffer_client *client, coffer_slice key_base) {
+    coffer__flights *flights = client->flights;
+    if (atomic_load_explicit(&flights->open_count, memory_order_acquire) == 0) {
+        return;
+    }
+    coffer__lock_take(flights->lock);
+    for (size_t bucket = 0; bucket < BUCKETS; bucket++) {
+        overtake_bucket(flights, bucket, key_base);
+    }
+    coffer__lock_drop(flights->lock);
+}

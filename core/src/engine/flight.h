@@ -58,6 +58,9 @@ void coffer__flight_leave(coffer_client *client, coffer__flight *flight, const c
 /* A write to this key begins or has ended. */
 void coffer__flight_overtake(coffer_client *client, coffer_slice wire_key);
 
+/* A write to every key that begins so begins or has ended. */
+void coffer__flights_overtake(coffer_client *client, coffer_slice key_base);
+
 /* The op of whose loader `op` is part, or NULL; op.c. */
 const coffer_op *coffer__op_parent(const coffer_op *op);
 

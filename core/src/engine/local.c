@@ -144,6 +144,57 @@ static coffer_status local_ping(coffer__local *run) {
     return say_text(run, COFFER__REPLY_LINE, COFFER_SLICE("PONG"));
 }
 
+/* A scan under way: how many keys the reply has so far. */
+typedef struct local_page {
+    coffer__local *run;
+    coffer_slice pattern;
+    size_t count;
+} local_page;
+
+/* As a server matches what coffer__key_pattern writes: bytes, behind a backslash where they mean something, then a '*'. */
+static bool is_like(coffer_slice key, coffer_slice pattern) {
+    size_t at = 0, i = 0;
+    for (; i + 1 < pattern.len && at < key.len; i++, at++) {
+        i += pattern.data[i] == '\\';
+        if (pattern.data[i] != key.data[at]) {
+            return false;
+        }
+    }
+    return i + 1 == pattern.len;
+}
+
+static bool take_key(void *data, coffer_slice key) {
+    local_page *page = (local_page *)data;
+    if (!is_like(key, page->pattern)) {
+        return true;
+    }
+    page->count++;
+    return say_text(page->run, COFFER__REPLY_BULK, key) == COFFER_OK;
+}
+
+/* SCAN cursor MATCH pattern COUNT n: of so many buckets of the store. */
+static coffer_status local_scan(coffer__local *run) {
+    local_page page = {run, run->arguments[3], 0};
+    uint64_t cursor = number_of(run->arguments[1]);
+    size_t bucket_count = (size_t)number_of(run->arguments[5]);
+    if (!coffer__reply_reserve(run->reply, 3)) {
+        return COFFER_NO_MEMORY;
+    }
+    coffer__reply_add(run->reply, COFFER__REPLY_ARRAY)->len = 2;
+    coffer__reply_add(run->reply, COFFER__REPLY_BULK);
+    coffer__reply_add(run->reply, COFFER__REPLY_ARRAY);
+    if (!coffer__near_scan(run->store, &cursor, bucket_count, run->now_ms, take_key, &page)) {
+        return COFFER_NO_MEMORY;
+    }
+    char text[24];
+    int len = snprintf(text, sizeof text, "%llu", (unsigned long long)cursor);
+    size_t offset = run->reply->bytes.len;
+    run->reply->nodes[1].offset = offset;
+    run->reply->nodes[1].len = (size_t)len;
+    run->reply->nodes[2].len = page.count;
+    return coffer__buf_append(&run->reply->bytes, text, (size_t)len) ? COFFER_OK : COFFER_NO_MEMORY;
+}
+
 /* core/scripts/store_if.lua. Arguments: "1" key, then ARGV. */
 static coffer_status local_store_if(coffer__local *run) {
     bool absent = coffer_slice_equal(run->arguments[2], COFFER_SLICE("absent"));
@@ -191,6 +242,7 @@ const coffer__command coffer__command_pttl = {"PTTL", false, NULL, NULL, true, l
 const coffer__command coffer__command_pexpire = {"PEXPIRE", true, NULL, NULL, true, local_pexpire};
 const coffer__command coffer__command_persist = {"PERSIST", true, NULL, NULL, true, local_persist};
 const coffer__command coffer__command_ping = {"PING", false, NULL, NULL, false, local_ping};
+const coffer__command coffer__command_scan = {"SCAN", false, NULL, NULL, false, local_scan};
 const coffer__command coffer__command_cluster = {"CLUSTER", false, NULL, NULL, false, NULL};
 const coffer__command coffer__command_sentinel = {"SENTINEL", false, NULL, NULL, false, NULL};
 const coffer__command coffer__command_store_if = {"script store_if", true, sha1_of_store_if, text_of_store_if, true, local_store_if};

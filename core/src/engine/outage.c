@@ -246,6 +246,7 @@ static const outcome outcomes[COFFER_OPERATION_COUNT] = {
     [COFFER_OPERATION_RESET_COUNTER] = {.status = COFFER_AGAIN, .writes = true},
     [COFFER_OPERATION_GET_OR_LOAD] = {.status = COFFER_AGAIN}, /* its loader is what it comes to */
     [COFFER_OPERATION_PING] = {.status = COFFER_AGAIN},
+    [COFFER_OPERATION_CLEAR] = {.status = COFFER_AGAIN}, /* which keys it leaves behind nobody knows */
 };
 
 void coffer__outage_bypassed(coffer_op *op, const coffer_slice *wire_keys, size_t count) {

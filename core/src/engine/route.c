@@ -15,8 +15,7 @@ static uint64_t jitter(uint64_t most_ms) {
     return 1 + coffer__random_u64() % most_ms;
 }
 
-/* Full jitter: anything up to a bound that doubles, so that those who failed together do not come back together. */
-static uint64_t pause_ms(unsigned tries) {
+uint64_t coffer__route_pause_ms(unsigned tries) {
     uint64_t most = (uint64_t)PAUSE_FIRST_MS << (tries < DOUBLINGS_MOST ? tries : DOUBLINGS_MOST);
     return jitter(most < PAUSE_MOST_MS ? most : PAUSE_MOST_MS);
 }
@@ -78,7 +77,7 @@ static bool follow(coffer_call *call, coffer__topology *topology, uint64_t now_m
     call->asking = call->status == COFFER_ASK;
     bool to_itself = to == call->endpoint; /* that conn is being closed: the next is another */
     bool at_once = call->redirects <= AT_ONCE && !to_itself;
-    call->not_before_ms = at_once ? 0 : now_ms + (to_itself ? jitter(TO_ITSELF_MS) : pause_ms(call->redirects));
+    call->not_before_ms = at_once ? 0 : now_ms + (to_itself ? jitter(TO_ITSELF_MS) : coffer__route_pause_ms(call->redirects));
     call->endpoint = to;
     call->chosen = true;
     return true;
@@ -88,7 +87,7 @@ static bool try_again(coffer_call *call, coffer__remedy remedy, uint64_t now_ms)
     if (call->tries >= remedy.most && remedy.most != COFFER__TRIES_UNTIL_THE_DEADLINE) {
         return false;
     }
-    call->not_before_ms = remedy.at_once && call->tries == 0 ? 0 : now_ms + pause_ms(call->tries);
+    call->not_before_ms = remedy.at_once && call->tries == 0 ? 0 : now_ms + coffer__route_pause_ms(call->tries);
     if (call->tries < UINT8_MAX) {
         call->tries++;
     }

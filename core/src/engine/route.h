@@ -28,6 +28,10 @@ bool coffer__call_goes_again(coffer_call *call, coffer__topology *topology, coff
 /* For a call that is DONE and not OK, and may be read anywhere: true where it is OPEN again at once, because another server may well answer it. */
 bool coffer__call_turns(coffer_call *call, coffer_client *client, coffer_waiter *waiter, uint64_t now_ms);
 
+/* How long to wait before it is tried again after so many times. Full jitter: anything up to a bound that doubles, so that those who failed together do not
+ * come back together. */
+uint64_t coffer__route_pause_ms(unsigned tries);
+
 /* The key it is about, as on the wire; empty where it has none. */
 coffer_slice coffer__call_key(const coffer_call *call);
 

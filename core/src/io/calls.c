@@ -101,6 +101,17 @@ coffer_status coffer_reset_counter(coffer_cache *cache, coffer_slice key, coffer
     return finish(cache, made, op, error);
 }
 
+coffer_status coffer_clear(coffer_cache *cache, const coffer_read_options *options, uint64_t *deleted_count, coffer_error *error) {
+    coffer_op *op = NULL;
+    int64_t deleted = 0;
+    coffer_status made = coffer_op_clear(&op, coffer__cache_enter(cache), options);
+    coffer_status status = finish_integer(cache, made, op, &deleted, error);
+    if (deleted_count != NULL) {
+        *deleted_count = (uint64_t)deleted;
+    }
+    return status;
+}
+
 coffer_status coffer_ping(coffer_cache *cache, coffer_error *error) {
     coffer_op *op = NULL;
     coffer_status made = coffer_op_ping(&op, coffer__cache_enter(cache), NULL);

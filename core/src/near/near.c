@@ -215,6 +215,24 @@ coffer_status coffer__near_add(coffer__near *near, coffer_slice key, int64_t del
     return leave(at, add_at(at, &item, delta, now_ms, sum));
 }
 
+/* A cursor is the number of a bucket, counted through all shards, which have as many each. */
+bool coffer__near_scan(coffer__near *near, uint64_t *cursor, size_t bucket_count, uint64_t now_ms, bool (*take)(void *data, coffer_slice key),
+                       void *data) {
+    uint64_t per_shard = shard_at(near, 0)->bucket_count;
+    size_t number = (size_t)(*cursor / per_shard);
+    if (number >= near->shard_count) {
+        *cursor = 0;
+        return true;
+    }
+    uint64_t first = *cursor % per_shard, left = per_shard - first, count = bucket_count < left ? bucket_count : left;
+    coffer__lock_take(near->locks[number]);
+    bool all = coffer__shard_keys(shard_at(near, number), (uint32_t)first, (uint32_t)count, now_ms, take, data);
+    coffer__lock_drop(near->locks[number]);
+    *cursor += count;
+    *cursor = *cursor == per_shard * near->shard_count ? 0 : *cursor;
+    return all;
+}
+
 void coffer__near_stats_read(coffer__near *near, coffer__near_stats *stats) {
     *stats = (coffer__near_stats){.memory_bytes = near->memory_bytes};
     for (size_t i = 0; i < near->shard_count; i++) {

@@ -45,6 +45,12 @@ coffer_status coffer__near_expire(coffer__near *near, coffer_slice key, uint64_t
 /* Adds to the decimal integer stored there, as INCRBY does; where nothing is there it begins at 0 and gets expires_at_ms. NOT_INTEGER, TOO_LARGE. */
 coffer_status coffer__near_add(coffer__near *near, coffer_slice key, int64_t delta, uint64_t now_ms, uint64_t expires_at_ms, int64_t *sum);
 
+/* Gives `take` the keys that are alive in the next `bucket_count` buckets from `*cursor` on (0: from the first), and says in it where to go on, 0 behind the
+ * last. A key that is there from the beginning to the end is given once. `take` may not use the store, a part of which is locked meanwhile; where it
+ * answers false that is the end, and the answer too. */
+bool coffer__near_scan(coffer__near *near, uint64_t *cursor, size_t bucket_count, uint64_t now_ms, bool (*take)(void *data, coffer_slice key),
+                       void *data);
+
 void coffer__near_stats_read(coffer__near *near, coffer__near_stats *stats);
 
 #endif

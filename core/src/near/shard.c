@@ -120,6 +120,19 @@ uint64_t *coffer__shard_find(coffer__shard *shard, uint64_t hash, coffer_slice k
     return NULL;
 }
 
+bool coffer__shard_keys(coffer__shard *shard, uint32_t first, uint32_t count, uint64_t now_ms, bool (*take)(void *data, coffer_slice key),
+                        void *data) {
+    const uint64_t *slots = buckets(shard)[first].slots;
+    bool all = true;
+    for (size_t i = 0; all && i < (size_t)count * COFFER__BUCKET_SLOTS; i++) {
+        coffer__record *record = slots[i] == 0 ? NULL : coffer__shard_record(shard, slots[i]);
+        if (record != NULL && record->expires_at_ms > now_ms) {
+            all = take(data, coffer_slice_of(coffer__record_key(record), record->key_len));
+        }
+    }
+    return all;
+}
+
 /* The slot that points to the log's oldest record, NULL where that is dead. */
 static uint64_t *slot_of_tail(coffer__shard *shard) {
     uint64_t hash = record_at(shard, shard->tail)->hash;

@@ -59,6 +59,10 @@ void coffer__shard_recover(coffer__shard *shard);
 uint64_t *coffer__shard_find(coffer__shard *shard, uint64_t hash, coffer_slice key, uint64_t now_ms);
 coffer__record *coffer__shard_record(coffer__shard *shard, uint64_t slot);
 
+/* Gives `take` the keys that are alive in so many buckets from the first on (which there are), until it answers false: then so does this. */
+bool coffer__shard_keys(coffer__shard *shard, uint32_t first, uint32_t count, uint64_t now_ms, bool (*take)(void *data, coffer_slice key),
+                        void *data);
+
 /* `old` is what find gave for the item's key. OK; TOO_LARGE, then `old` is gone. */
 coffer_status coffer__shard_put(coffer__shard *shard, uint64_t *old, const coffer__item *item, uint64_t now_ms);
 void coffer__shard_remove(coffer__shard *shard, uint64_t *slot);

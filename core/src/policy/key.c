@@ -154,6 +154,16 @@ bool coffer__key_base(coffer__buf *out, coffer_slice prefix, coffer_slice name, 
            coffer__buf_append_slice(out, shape_slice) && coffer__buf_append(out, ":", 1);
 }
 
+bool coffer__key_pattern(coffer__buf *out, coffer_slice base) {
+    static const char meaningful[] = {'*', '?', '[', ']', '\\'};
+    bool room = coffer__buf_reserve(out, 2 * base.len + 1);
+    for (size_t i = 0; room && i < base.len; i++) {
+        bool escaped = memchr(meaningful, base.data[i], sizeof meaningful) != NULL;
+        room = (!escaped || coffer__buf_append(out, "\\", 1)) && coffer__buf_append(out, &base.data[i], 1);
+    }
+    return room && coffer__buf_append(out, "*", 1);
+}
+
 /* The same bytes into `to`, up to the first that is not PLAIN; how many they were. */
 static size_t copy_plain(char *to, coffer_slice key) {
     size_t at = 0;

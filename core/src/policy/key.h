@@ -23,6 +23,9 @@ coffer_status coffer__key_check(int key_rules, coffer_slice key, coffer_error *e
 /* "prod:users@3:", the part that all keys of a namespace share. */
 bool coffer__key_base(coffer__buf *out, coffer_slice prefix, coffer_slice name, uint64_t version);
 
+/* What SCAN's MATCH wants for all keys that begin so: what means something in a pattern is escaped, then a '*'. */
+bool coffer__key_pattern(coffer__buf *out, coffer_slice base);
+
 /* Appends the escaped key, behind a '#' where it is a counter. */
 bool coffer__key_append(coffer__buf *out, coffer_slice key, bool counter);
 

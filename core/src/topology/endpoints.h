@@ -18,6 +18,15 @@ void coffer__endpoints_after_fork(coffer__endpoints *endpoints);
 /* The one endpoint that is equal to this, whose texts are copied where it is new. From any thread. NULL where memory is short or there are too many. */
 const coffer_endpoint *coffer__endpoints_intern(coffer__endpoints *endpoints, const coffer_endpoint *wanted);
 
+/* Whether it is one of these. */
+static inline bool coffer__endpoint_is_among(const coffer_endpoint *endpoint, const coffer_endpoint *const *those, size_t count) {
+    size_t at = 0;
+    while (at < count && those[at] != endpoint) {
+        at++;
+    }
+    return at < count;
+}
+
 /* The replicas of an interned primary, as endpoints that are read from; those beyond the first 15 are not used. Read by any thread, without a lock, while
  * another one lists them anew: it sees those of before, or of now, or some of each. Listed by one at a time: begun, each added, ended. */
 enum { COFFER__REPLICAS_MOST = 15 };

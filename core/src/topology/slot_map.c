@@ -72,6 +72,18 @@ const coffer_endpoint *coffer__slot_map_owner(const coffer__slot_map *map, uint1
     return atomic_load_explicit(&map->owners[slot], memory_order_acquire);
 }
 
+const coffer_endpoint *coffer__slot_map_other_owner(const coffer__slot_map *map, const coffer_endpoint *const *but, size_t count) {
+    const coffer_endpoint *before = NULL;
+    for (uint16_t slot = 0; slot < COFFER__SLOTS; slot++) {
+        const coffer_endpoint *owner = coffer__slot_map_owner(map, slot);
+        if (owner != before && owner != NULL && !coffer__endpoint_is_among(owner, but, count)) {
+            return owner;
+        }
+        before = owner;
+    }
+    return NULL;
+}
+
 bool coffer__slot_map_is_empty(const coffer__slot_map *map) {
     return !atomic_load_explicit(&map->learnt, memory_order_acquire);
 }

@@ -32,6 +32,9 @@ void coffer__slot_map_after_fork(coffer__slot_map *map);
 const coffer_endpoint *coffer__slot_map_owner(const coffer__slot_map *map, uint16_t slot); /* NULL: not known */
 bool coffer__slot_map_is_empty(const coffer__slot_map *map); /* nothing was learnt yet */
 
+/* The first owner of a slot that is none of these; NULL: there is none. */
+const coffer_endpoint *coffer__slot_map_other_owner(const coffer__slot_map *map, const coffer_endpoint *const *but, size_t count);
+
 /* From now on answers list each primary's replicas (coffer__endpoint_replica), as endpoints that are read from. */
 void coffer__slot_map_read_replicas(coffer__slot_map *map);
 

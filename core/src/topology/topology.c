@@ -143,6 +143,14 @@ const coffer_endpoint *coffer__topology_endpoint(coffer__topology *topology, cof
     return topology->kind->endpoint(topology, wire_key, not_this);
 }
 
+const coffer_endpoint *coffer__topology_other_holder(coffer__topology *topology, const coffer_endpoint *const *but, size_t count) {
+    if (topology->map != NULL) {
+        return coffer__slot_map_other_owner(topology->map, but, count);
+    }
+    const coffer_endpoint *one = topology->kind->endpoint(topology, coffer_slice_of(NULL, 0), NULL);
+    return coffer__endpoint_is_among(one, but, count) ? NULL : one;
+}
+
 bool coffer__topology_is_known(const coffer__topology *topology) {
     return topology->kind->is_known(topology);
 }

@@ -57,6 +57,9 @@ bool coffer__topology_announced(coffer__topology *topology, const coffer_endpoin
 const coffer_endpoint *coffer__topology_endpoint(coffer__topology *topology, coffer_slice wire_key, const coffer_endpoint *not_this);
 bool coffer__topology_is_known(const coffer__topology *topology);
 
+/* One who holds keys, as far as is known, and is none of these; NULL: there is no other, or nothing is known yet. */
+const coffer_endpoint *coffer__topology_other_holder(coffer__topology *topology, const coffer_endpoint *const *but, size_t count);
+
 /* What an endpoint is, as far as is known: "primary" (it owns something now), "replica" (it is read from), "sentinel", or "" for neither. Static. */
 const char *coffer__topology_role(coffer__topology *topology, const coffer_endpoint *endpoint);
 

@@ -39,6 +39,7 @@ BEGIN(touch, some_keys[0], NULL)
 BEGIN(increment, some_keys[0], 1, NULL)
 BEGIN(counter, some_keys[0], NULL)
 BEGIN(reset_counter, some_keys[0], NULL)
+BEGIN(clear, NULL)
 BEGIN(ping, NULL)
 
 static const example examples[] = {
@@ -58,6 +59,7 @@ static const example examples[] = {
     {begin_increment, COFFER_AGAIN},
     {begin_counter, COFFER_AGAIN},
     {begin_reset_counter, COFFER_AGAIN},
+    {begin_clear, COFFER_AGAIN},
     {begin_ping, COFFER_AGAIN},
 };
 enum { EXAMPLES = sizeof examples / sizeof examples[0] };

@@ -98,6 +98,36 @@ static void check_many(coffer_cache *cache) {
     assert_int_equal(coffer_get_many(cache, keys, 0, NULL, NULL, NULL, NULL), COFFER_OK);
 }
 
+static void check_clear(coffer_cache *cache) {
+    enum { OF_US = 2500 };
+    static char names[OF_US][16];
+    static coffer_item items[OF_US];
+    coffer_options *options = coffer_options_copy(coffer_cache_options(cache));
+    coffer_cache *other = NULL;
+    coffer_error error = {.text = ""};
+    uint64_t deleted = 7;
+    for (size_t i = 0; i < OF_US; i++) {
+        snprintf(names[i], sizeof names[i], "clear*-%zu", i);
+        items[i] = (coffer_item){.key = coffer_slice_text(names[i]), .value = COFFER_SLICE("v")};
+    }
+    assert_int_equal(coffer_options_set(options, "version", COFFER_SLICE("2"), &error), COFFER_OK);
+    assert_int_equal(coffer_open_namespace(&other, cache, options, &error), COFFER_OK);
+    coffer_options_free(options);
+    assert_int_equal(coffer_clear(cache, NULL, &deleted, &error), COFFER_OK);
+    assert_int_equal(coffer_clear(cache, NULL, &deleted, &error), COFFER_OK);
+    assert_int_equal(deleted, 0);
+    assert_int_equal(coffer_set_many(cache, items, OF_US, NULL, NULL, &error), COFFER_OK);
+    assert_int_equal(coffer_increment(cache, COFFER_SLICE("n"), 1, NULL, NULL, &error), COFFER_OK);
+    assert_int_equal(coffer_set(other, items[0].key, COFFER_SLICE("stays"), NULL, &error), COFFER_OK);
+    assert_int_equal(coffer_clear(cache, NULL, &deleted, &error), COFFER_OK);
+    assert_int_equal(deleted, OF_US + 1);
+    assert_int_equal(coffer_exists(cache, items[OF_US - 1].key, &error), COFFER_MISS);
+    assert_got(other, items[0].key, COFFER_SLICE("stays"));
+    assert_int_equal(coffer_clear(other, NULL, NULL, NULL), COFFER_OK);
+    assert_int_equal(coffer_exists(other, items[0].key, &error), COFFER_MISS);
+    coffer_close(other);
+}
+
 /* Larger than any buffer of the kernel on the way, so that both sides have to read while they write. */
 static void check_large(coffer_cache *cache) {
     enum { LARGE = 8 << 20, COUNT = 3 };
@@ -130,6 +160,7 @@ static void test_every_operation_over(const char *what) {
     check_one_key(cache);
     check_counters(cache);
     check_many(cache);
+    check_clear(cache);
     check_large(cache);
     if (strcmp(what, "mem") != 0) {
         coffer_metrics metrics = stats_of(cache);

@@ -264,6 +264,56 @@ static void test_a_get_without_memory_can_be_tried_again(void **state) {
     watched_alloc_end();
 }
 
+typedef struct seen_keys {
+    unsigned times[2000];
+    size_t most;
+} seen_keys;
+
+static bool see(void *data, coffer_slice key) {
+    seen_keys *seen = (seen_keys *)data;
+    size_t number = strtoul(key.data + 1, NULL, 10);
+    assert_true(number < 2000);
+    seen->times[number]++;
+    return seen->most == 0 || --seen->most > 0;
+}
+
+static void test_a_scan_gives_each_living_key_once(void **state) {
+    coffer__near *near = (coffer__near *)*state;
+    char key[2000][8];
+    for (size_t i = 0; i < 2000; i++) {
+        snprintf(key[i], sizeof key[i], "k%zu", i);
+        uint64_t ends_ms = i % 3 == 0 ? 5 : FOREVER;
+        assert_int_equal(coffer__near_put(near, coffer_slice_text(key[i]), COFFER_SLICE("v"), 0, ends_ms, NULL), COFFER_OK);
+    }
+    seen_keys seen = {.most = 0};
+    uint64_t cursor = 0, pages = 0;
+    do {
+        assert_true(coffer__near_scan(near, &cursor, 100, 5, see, &seen));
+        set(near, "k1", "another"); /* it moves in the log, and is given once all the same */
+    } while (cursor != 0 && ++pages < 1000);
+    assert_true(pages > 50 && pages < 1000);
+    for (size_t i = 0; i < 2000; i++) {
+        bool lives = i % 3 != 0 && coffer__near_delete(near, coffer_slice_text(key[i]), 5) == COFFER_OK; /* few buckets were full */
+        assert_true(!lives || seen.times[i] == 1);
+        assert_true(i % 3 != 0 || seen.times[i] == 0);
+    }
+}
+
+static void test_a_scan_ends_where_it_is_told_to(void **state) {
+    coffer__near *near = (coffer__near *)*state;
+    seen_keys seen = {.most = 1};
+    set(near, "k1", "v");
+    uint64_t cursor = 0;
+    while (coffer__near_scan(near, &cursor, 1000, 0, see, &seen)) {
+        assert_int_not_equal(cursor, 0);
+    }
+    assert_int_equal(seen.times[1], 1);
+    cursor = UINT64_MAX;
+    assert_true(coffer__near_scan(near, &cursor, 1000, 0, see, &seen));
+    assert_int_equal(cursor, 0);
+    assert_int_equal(seen.times[1], 1);
+}
+
 static void test_a_child_of_fork_has_the_contents_for_itself(void **state) {
     coffer__near *near = (coffer__near *)*state;
     set(near, "k", "before");
@@ -302,6 +352,8 @@ int main(void) {
         cmocka_unit_test(test_under_a_mebibyte_is_refused),
         cmocka_unit_test(test_each_failing_allocation_is_survived),
         cmocka_unit_test(test_a_get_without_memory_can_be_tried_again),
+        WITH_STORE(test_a_scan_gives_each_living_key_once),
+        WITH_STORE(test_a_scan_ends_where_it_is_told_to),
         WITH_STORE(test_a_child_of_fork_has_the_contents_for_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,7 +76,7 @@ static void say(node *n, const char *text) {
 }
 
 static void say_bulk(node *n, const char *text) {
-    char bulk[64];
+    char bulk[96];
     snprintf(bulk, sizeof bulk, "$%zu\r\n%s\r\n", strlen(text), text);
     say(n, text[0] == '\0' ? "$-1\r\n" : bulk);
 }
@@ -137,6 +137,27 @@ static bool serves(node *n, unsigned self, entry *e) {
     return false;
 }
 
+/* SCAN, seven entries a page: those that are here. */
+static void say_page(node *n, unsigned self) {
+    char page[1024] = "", text[64];
+    unsigned next = (unsigned)strtoul(world.words[1], NULL, 10), count = 0, end = next + 7 < KEYS ? next + 7 : KEYS;
+    assert_string_equal(world.words[3], "_:_:*");
+    for (; next < end; next++) {
+        const entry *e = &world.entries[next];
+        if (e->value[0] != '\0' && e->at == self) {
+            snprintf(text, sizeof text, "$%zu\r\n_:_:%s\r\n", strlen(e->key) + 4, e->key);
+            strcat(page, text);
+            count++;
+        }
+    }
+    snprintf(text, sizeof text, "%u", next == KEYS ? 0 : next);
+    say(n, "*2\r\n");
+    say_bulk(n, text);
+    snprintf(text, sizeof text, "*%u\r\n", count);
+    say(n, text);
+    say(n, page);
+}
+
 static void carry_out(unsigned self) {
     node *n = &world.nodes[self];
     const char *verb = world.words[0];
@@ -148,6 +169,8 @@ static void carry_out(unsigned self) {
         say(n, "+OK\r\n");
     } else if (strcmp(verb, "CLUSTER") == 0) {
         say_slots(n);
+    } else if (strcmp(verb, "SCAN") == 0) {
+        say_page(n, self);
     } else if (strcmp(verb, greetings[0]) == 0 || strcmp(verb, greetings[1]) == 0 || strcmp(verb, greetings[2]) == 0) {
         say(n, "+OK\r\n");
     } else {
@@ -302,6 +325,26 @@ static void delete_one(unsigned key) {
     coffer_op_free(op);
 }
 
+/* No slot moves meanwhile, though some may be on their way. */
+static void clear_all(void) {
+    bool moving = world.moving;
+    int64_t live = 0;
+    coffer_op *op = NULL;
+    coffer_status made = coffer_op_clear(&op, ns, NULL);
+    for (size_t i = 0; i < KEYS; i++) {
+        live += world.entries[i].value[0] != '\0';
+    }
+    world.moving = false;
+    bool ended = perform(made, op);
+    world.moving = moving;
+    for (size_t i = 0; i < KEYS; i++) {
+        assert_true(!ended || world.entries[i].value[0] == '\0');
+        snprintf(expected[i], sizeof expected[i], "%s", ended ? "" : "?");
+    }
+    assert_true(!ended || coffer_op_integer(op) == live);
+    coffer_op_free(op);
+}
+
 static void read_some(unsigned first) {
     coffer_slice keys[5];
     for (unsigned i = 0; i < 5; i++) {
@@ -358,6 +401,9 @@ static void close_world(void) {
 
 static void do_something(void) {
     unsigned key = dice(KEYS);
+    if (dice(50) == 0) {
+        clear_all();
+    }
     switch (dice(8)) {
     case 0:
     case 1:

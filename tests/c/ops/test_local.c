@@ -159,6 +159,83 @@ static void test_many_at_once(void **state) {
     close_world(&w);
 }
 
+static void test_clear(void **state) {
+    (void)state;
+    enum { MANY = 30000 };
+    static char texts[MANY][16];
+    static coffer_item items[MANY];
+    coffer_error error;
+    coffer_namespace *other = NULL;
+    coffer_options *options = coffer_options_new();
+    coffer_write_options absent = {.struct_size = sizeof absent, .absent = true};
+    world w;
+    open_world(&w, "mem://?namespace=users&memory=16MiB");
+    assert_int_equal(coffer_options_set(options, "namespace", COFFER_SLICE("users.x"), &error), COFFER_OK);
+    assert_int_equal(coffer_namespace_new(&other, w.client, options, &error), COFFER_OK);
+    coffer_options_free(options);
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(texts[i], sizeof texts[i], "k%zu", i);
+        items[i] = (coffer_item){coffer_slice_text(texts[i]), COFFER_SLICE("v"), COFFER_FORMAT_TEXT};
+    }
+    assert_int_equal(RUN(w, clear, NULL), COFFER_OK);
+    assert_int_equal(coffer_op_integer(w.op), 0);
+    RUN(w, set_many, items, MANY, NULL);
+    RUN(w, set, COFFER_SLICE("absent"), COFFER_SLICE(""), &absent);
+    RUN(w, increment, COFFER_SLICE("n"), 7, NULL);
+    made = coffer_op_set(&op, other, COFFER_SLICE("k1"), COFFER_SLICE("stays"), NULL);
+    assert_int_equal(run(&w, made, op), COFFER_OK);
+    coffer_metrics metrics = {.struct_size = sizeof metrics};
+    assert_int_equal(coffer_metrics_read(w.ns, &metrics), COFFER_OK);
+    assert_int_equal(RUN(w, clear, NULL), COFFER_OK);
+    assert_int_equal(coffer_op_integer(w.op), metrics.store.entries - 1);
+    assert_int_equal(coffer_metrics_read(w.ns, &metrics), COFFER_OK);
+    assert_int_equal(metrics.store.entries, 1);
+    assert_int_equal(RUN(w, counter, COFFER_SLICE("n"), NULL), COFFER_MISS);
+    made = coffer_op_get(&op, other, COFFER_SLICE("k1"), NULL);
+    assert_int_equal(run(&w, made, op), COFFER_OK);
+    coffer_op_free(w.op);
+    w.op = NULL;
+    coffer_namespace_free(other);
+    close_world(&w);
+}
+
+static void test_a_load_that_began_before_a_clear_stores_nothing(void **state) {
+    (void)state;
+    coffer_op *loading = NULL;
+    coffer_action action;
+    world w;
+    open_world(&w, "mem://");
+    assert_int_equal(coffer_op_get_or_load(&loading, w.ns, COFFER_SLICE("k"), NULL), COFFER_OK);
+    assert_int_equal(coffer_op_next(loading, w.now_ms, &action), COFFER_WANT_LOAD);
+    assert_int_equal(RUN(w, clear, NULL), COFFER_OK);
+    coffer_op_supply(loading, COFFER_SLICE("old"), NULL, 0);
+    assert_int_equal(coffer_op_next(loading, w.now_ms, &action), COFFER_WANT_DONE);
+    assert_int_equal(coffer_op_status(loading), COFFER_OK);
+    assert_value(&w, "k", NULL);
+    coffer_op_free(loading);
+    close_world(&w);
+}
+
+/* What could not be deleted while caching was off would come back with it. */
+static void test_clear_while_caching_is_turned_off(void **state) {
+    (void)state;
+    world w;
+    open_world(&w, "mem://");
+    RUN(w, set, COFFER_SLICE("k"), COFFER_SLICE("v"), NULL);
+    assert_int_equal(coffer_namespace_turn_operation(w.ns, COFFER_OPERATION_CLEAR, false), COFFER_OK);
+    assert_int_equal(RUN(w, clear, NULL), COFFER_UNSUPPORTED);
+    assert_non_null(strstr(coffer_op_message(w.op), "turned off"));
+    assert_value(&w, "k", "v");
+    assert_int_equal(coffer_namespace_turn_operation(w.ns, COFFER_OPERATION_CLEAR, true), COFFER_OK);
+    assert_int_equal(RUN(w, clear, NULL), COFFER_OK);
+    assert_value(&w, "k", NULL);
+    close_world(&w);
+    open_world(&w, "mem://?enabled=false");
+    assert_int_equal(RUN(w, clear, NULL), COFFER_OK);
+    assert_int_equal(coffer_op_integer(w.op), 0);
+    close_world(&w);
+}
+
 static void test_refused_values(void **state) {
     (void)state;
     static char large[(1 << 20) + 1];
@@ -357,6 +434,7 @@ static void scenario(void) {
         finish(coffer_op_set_many(&one, ns, items, 2, NULL), &one, 2);
         finish(coffer_op_get_many(&one, ns, keys, 2, NULL), &one, 2);
         finish(coffer_op_delete_many(&one, ns, keys, 2, NULL), &one, 2);
+        finish(coffer_op_clear(&one, ns, NULL), &one, 2);
         finish(coffer_op_get_or_load(&one, ns, key, NULL), &one, 2);
         finish(coffer_op_delete(&one, ns, key, NULL), &one, 2);
     }
@@ -424,6 +502,9 @@ int main(void) {
         cmocka_unit_test(test_a_remembered_absence_is_a_miss_of_its_own),
         cmocka_unit_test(test_counters_have_keys_of_their_own),
         cmocka_unit_test(test_many_at_once),
+        cmocka_unit_test(test_clear),
+        cmocka_unit_test(test_a_load_that_began_before_a_clear_stores_nothing),
+        cmocka_unit_test(test_clear_while_caching_is_turned_off),
         cmocka_unit_test(test_refused_values),
         cmocka_unit_test(test_turned_off),
         cmocka_unit_test(test_a_loader_may_not_wait_for_itself),

@@ -110,6 +110,24 @@ static void do_eval(void) {
     say(":1\r\n");
 }
 
+/* Two pages, of which the first holds all. */
+static void do_scan(void) {
+    char header[128];
+    unsigned count = 0;
+    bool first = strcmp(srv.words[1], "0") == 0;
+    for (size_t i = 0; first && i < ROWS; i++) {
+        count += srv.rows[i].len > 0;
+    }
+    snprintf(header, sizeof header, "*2\r\n$1\r\n%u\r\n*%u\r\n", first ? 7 : 0, count);
+    say(header);
+    for (size_t i = 0; first && i < ROWS; i++) {
+        if (srv.rows[i].len > 0) {
+            snprintf(header, sizeof header, "$%zu\r\n%s\r\n", strlen(srv.rows[i].key), srv.rows[i].key);
+            say(header);
+        }
+    }
+}
+
 static void do_get(void) {
     say_row(srv.words[1]);
 }
@@ -129,6 +147,7 @@ static void carry_out(void) {
         {"GET", NULL, do_get},
         {"MGET", NULL, do_mget},
         {"UNLINK", NULL, do_unlink},
+        {"SCAN", NULL, do_scan},
         {"EVAL", NULL, do_eval},
     };
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
@@ -282,6 +301,8 @@ static void use_everything(void) {
     RUN(delete, COFFER_SLICE("loaded"), NULL);
     RUN(exists, escaped[0], NULL);
     RUN(delete_many, escaped, 2, NULL);
+    RUN(set, key, value, NULL);
+    RUN(clear, NULL);
     coffer_op *op = NULL;
     coffer_status made = coffer_op_ping(&op, ns, NULL);
     run(made, op);

@@ -239,6 +239,17 @@ static void test_a_key_is_written_if_the_rules_allow_it(void **state) {
     coffer__buf_free(&out);
 }
 
+static void test_a_pattern_means_no_other_keys(void **state) {
+    (void)state;
+    coffer__buf out = COFFER__BUF_INIT;
+    assert_true(coffer__key_pattern(&out, COFFER_SLICE("prod:a.b-c_d@3:")));
+    assert_true(coffer_slice_equal(coffer__buf_slice(&out), COFFER_SLICE("prod:a.b-c_d@3:*")));
+    coffer__buf_clear(&out);
+    assert_true(coffer__key_pattern(&out, COFFER_SLICE("a*b?c[d-e]^f\\g")));
+    assert_true(coffer_slice_equal(coffer__buf_slice(&out), COFFER_SLICE("a\\*b\\?c\\[d-e\\]^f\\\\g*")));
+    coffer__buf_free(&out);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_key_is_written_if_the_rules_allow_it),
@@ -250,6 +261,7 @@ int main(void) {
         cmocka_unit_test(test_form_on_the_server),
         cmocka_unit_test(test_encoding_is_injective),
         cmocka_unit_test(test_short_memory_leaves_the_buffer),
+        cmocka_unit_test(test_a_pattern_means_no_other_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,6 +30,7 @@ coffer_status transcript_make_op(coffer_op **op, coffer_namespace *ns, const cha
         MAKE("set_many", coffer_op_set_many(op, ns, given->items, 3, &given->write)),
         MAKE("delete_many", coffer_op_delete_many(op, ns, keys, 3, &given->read)),
         MAKE("get_or_load", coffer_op_get_or_load(op, ns, given->key, &given->read)),
+        MAKE("clear", coffer_op_clear(op, ns, &given->read)),
         MAKE("ping", coffer_op_ping(op, ns, &given->read)),
 #undef MAKE
     };
