@@ -130,17 +130,19 @@ static PyObject *status_answer(coffer__py_op *op) {
     return status < 0 ? raise_of(op) : PyLong_FromLong(status);
 }
 
-/* (op) -> status: runs an op that a generated wrapper made. */
+/* (op, is_long) -> status: runs an op that a generated wrapper made; a long one not under the GIL, wherever it is answered. */
 PyObject *coffer__py_op_run(PyObject *self, PyObject *args) {
     PyObject *capsule;
+    int is_long = 0;
     (void)self;
-    if (!PyArg_ParseTuple(args, "O", &capsule)) {
+    if (!PyArg_ParseTuple(args, "O|p", &capsule, &is_long)) {
         return NULL;
     }
     coffer__py_op *op = coffer__py_op_of(capsule);
     if (op == NULL) {
         return NULL;
     }
+    op->is_long = is_long != 0;
     coffer__py_op_expect(op, status_answer, NULL, NULL);
     return coffer__py_go(op, COFFER_OK);
 }

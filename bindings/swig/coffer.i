@@ -105,5 +105,6 @@ coffer_status coffer_op_touch(coffer_op **op, coffer_namespace *ns, coffer_slice
 coffer_status coffer_op_increment(coffer_op **op, coffer_namespace *ns, coffer_slice key, int64_t delta, const coffer_write_options *options);
 coffer_status coffer_op_counter(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options);
 coffer_status coffer_op_reset_counter(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options);
+coffer_status coffer_op_clear(coffer_op **op, coffer_namespace *ns, const coffer_read_options *options);
 coffer_status coffer_op_ping(coffer_op **op, coffer_namespace *ns, const coffer_read_options *options);
 int64_t coffer_op_integer(const coffer_op *op);

@@ -166,6 +166,16 @@ operation("close", fails("CLOSED_CACHE"), function()
 end)
 operation("closed", equals(false), function() return cache:closed() end)
 operation("option", equals("things"), function() return cache:option("namespace") end)
+operation("clear", equals(0), function()
+    local child, err, code = cache:namespace("others")
+    if not child then
+        return nil, err, code
+    end
+    local count, why
+    count, why, code = child:clear({timeout = 5})
+    child:close()
+    return count, why, code
+end)
 operation("ping", equals(true), function() return cache:ping() end)
 operation("stats", function(stats) return stats and stats.sets > 0 and stats.pool.in_use == 0 end, function() return cache:stats() end)
 operation("health", function(health) return health and #health.endpoints == (is_remote and 1 or 0) end, function()

@@ -103,6 +103,7 @@ simple("get_many", lambda cache: cache.get_many(["k", "gone", b"bytes"]), {"k": 
 simple("set_many", lambda cache: cache.set_many({"k": VALUE, "bytes": OTHER, "text": "\N{SNOWMAN}" * 99}, "10m"))
 simple("set_many of what cannot be stored", lambda cache: cache.set_many({"k": VALUE, "bytes": object()}), coffer.ValueTypeError)
 simple("delete_many", lambda cache: cache.delete_many(["k", "gone"]), lambda count: count in (0, 1))
+simple("clear", lambda cache: cache.namespace("others").clear(timeout=5), 0)
 simple("get_or_load", lambda cache: cache.get_or_load("loaded", lambda _: dict(VALUE), "10m"), VALUE)
 simple("get_or_load of what is there", lambda cache: cache.get_or_load("k", lambda _: None), VALUE)
 simple("get_or_load of nothing", lambda cache: cache.get_or_load("loaded", lambda _: None))

@@ -103,6 +103,32 @@ def test_batches_are_split_and_put_together_again(cluster: Cluster) -> None:
         assert cache.get_many(asked) == {}
 
 
+def test_a_clear_goes_to_all_nodes(cluster: Cluster) -> None:
+    with coffer.Cache(cluster.url, prefix="clear", namespace="a.b", timeout=10) as cache:
+        other = cache.namespace("other")
+        cache.set_many({f"key:{number}": number for number in range(5000)})
+        cache.increment("n")
+        other.set("key", "stays")
+        assert cache.clear() == 5001
+        assert cache.get_many([f"key:{number}" for number in range(5000)]) == {}
+        assert cache.clear() == 0
+        assert other.get("key") == "stays"
+        assert cache.stats().errors == 0
+
+
+def test_a_clear_finds_keys_wherever_slots_have_moved(cluster: Cluster) -> None:
+    """What it knows of the slots is of before; MOVED tells it the rest."""
+    with coffer.Cache(cluster.url, prefix="cleared", timeout=10) as cache:
+        cache.set_many({f"key:{number}": number for number in range(200)})
+        slots = {int(str(cluster.clients[0].call("CLUSTER", "KEYSLOT", f"cleared:_:key:{number}"))) for number in range(20)}
+        for slot in slots:
+            source = cluster.owner(slot)
+            cluster.move(slot, source, (source + 1) % NODES)
+        assert cache.clear() == 200
+        assert sum(len(client.call("KEYS", "cleared:*")) for client in cluster.clients) == 0  # type: ignore[arg-type]
+        assert cache.stats().redirects > 0
+
+
 def test_every_operation_works_across_nodes(cluster: Cluster) -> None:
     with coffer.Cache(cluster.url, prefix="every") as cache:
         for number in range(12):

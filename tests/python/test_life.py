@@ -42,6 +42,7 @@ def test_close_ends_the_connections_and_all_use(url: str) -> None:
             lambda one: one.add("key", 1),
             lambda one: one.get_or_load("key", lambda _: 1),
             lambda one: one.namespace("a"),
+            coffer.Cache.clear,
             coffer.Cache.ping,
             coffer.Cache.stats,
             coffer.Cache.health,

@@ -145,6 +145,36 @@ def test_many_keys_at_once(cache: coffer.Cache, count: int) -> None:
     assert cache.get_many(wanted) == {}
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_clear_takes_all_of_one_namespace(cache: coffer.Cache, raw: bool) -> None:
+    ours = cache.namespace("ours", raw=raw)
+    others = [cache.namespace("our"), cache.namespace("ours", version=2), cache.namespace("ours.x"), cache]
+    for other in others:
+        other.set("key", "stays")
+    assert ours.clear() == 0
+    ours.set_many({f"key *?[{number}]\\": b"v" for number in range(3000)})
+    ours.set("absent", b"" if raw else coffer.ABSENT)
+    ours.increment("n")
+    assert ours.clear(timeout="20s") == 3002
+    assert ours.get_many([f"key *?[{number}]\\" for number in range(3000)]) == {}
+    assert ours.counter("n") is None
+    assert ours.clear() == 0
+    assert [other.get("key") for other in others] == ["stays"] * 4
+    assert [other.clear() for other in others[:3]] == [1] * 3
+    assert ours.stats().latency["clear"].count == 3
+
+
+def test_a_load_that_began_before_a_clear_stores_nothing(cache: coffer.Cache) -> None:
+    def load(key: str) -> str:
+        cache.clear()
+        return "read before"
+
+    assert cache.get_or_load("key", load) == "read before"
+    assert cache.get("key") is None
+    assert cache.get_or_load("key", lambda _: "new") == "new"
+    assert cache.get("key") == "new"
+
+
 def test_many_values_of_all_kinds(cache: coffer.Cache) -> None:
     wanted = {"text": "t", "bytes": b"b", "json": {"a": [1]}, "none": None, "view": memoryview(b"view"), "array": bytearray(b"array")}
     cache.set_many(wanted)

@@ -172,6 +172,8 @@ def test_an_application_may_go_on_without_its_cache(own: RedisServer) -> None:
         with pytest.raises(coffer.ConnectionError):
             cache.increment("n")
         with pytest.raises(coffer.ConnectionError):
+            cache.clear()
+        with pytest.raises(coffer.ConnectionError):
             cache.ping()
         stats = cache.stats()
         assert stats.outage_misses == 9
@@ -247,6 +249,10 @@ def test_caching_is_turned_off_and_on_while_it_runs(cache: coffer.Cache) -> None
     assert other.get("k") is None
     cache.turn_on(everything=True)
     assert other.get("k") == "v"
+    cache.turn_off(operation="clear")
+    with pytest.raises(coffer.UnsupportedError, match="turned off"):
+        cache.clear()
+    cache.turn_on(operation="clear")
     cache.turn_off(operation="get")
     assert (cache.get("k"), cache.add("k", 1), cache.exists("k")) == (None, True, True)
     cache.turn_on(operation="get")

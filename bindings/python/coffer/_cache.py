@@ -285,6 +285,17 @@ class Cache:
         """Deletes all keys. How many were there. Where it raises, `Error.failed` names the keys that may still be there."""
         return core.delete_many(self._handle, _keys(keys), timeout_ms(timeout))
 
+    def clear(self, *, timeout: Duration | None = None) -> int:
+        """Deletes everything in this namespace: values, remembered absences and counters. How many keys were deleted.
+
+        It goes through all keys of the server, or of each primary of a cluster, in pages: what was there before is gone
+        afterwards, what is written meanwhile may be, and loads that are under way in this process store nothing. `timeout`
+        is for the whole; without it each page may take the option `timeout`, and the whole ten minutes. Raises where the
+        server is away, whatever `on_outage` says, and while caching is turned off; what was deleted by then stays deleted."""
+        op = core.coffer_op_clear(self._handle, timeout_ms(timeout))
+        core.op_run(op, True)
+        return core.coffer_op_integer(op)
+
     # ---- loading ----
 
     def get_or_load(

@@ -329,6 +329,26 @@ local function add_batches(Cache, run)
     end
 end
 
+local function add_clear(Cache, run)
+    local handle_of = run.handle_of
+    local _, number_deleted = finishers(run.finish_write)
+
+    --- Deletes everything in this namespace: values, remembered absences and counters. How many
+    -- keys were deleted. opts: timeout, for the whole; without it each page of the server's keys
+    -- may take the option timeout, and the whole ten minutes. It fails where the server is away,
+    -- whatever on_outage says, and while caching is turned off; what was deleted by then stays
+    -- deleted.
+    function Cache:clear(opts)
+        local handle = handle_of(self)
+        check_read(opts)
+        local limit, err, code = timeout_ms(opts and opts.timeout)
+        if not limit then
+            return nil, err, code
+        end
+        return number_deleted(core.coffer_op_clear(handle, limit))
+    end
+end
+
 -- ---- loading ----
 
 -- Runs the loader and tells the core: value, err, source; and the load again where its loader has
@@ -454,6 +474,7 @@ function operations.add_to(Cache, run)
     add_conditions(Cache, run)
     add_counters(Cache, run)
     add_batches(Cache, run)
+    add_clear(Cache, run)
     add_loads(Cache, run)
     add_rest(Cache, run)
     control(Cache)
