@@ -19,6 +19,7 @@
  *     inspect.h    what stored bytes say of themselves
  *     hooks.h      an allocator and a log of your own, set before anything else
  *  3. mux.h        the same operations on an event loop of your own
+ *     tls.h        TLS for it
  *     driver.h     what it stands on: one operation at a time, on connections of your own
  */
 #ifndef COFFER_COFFER_H
@@ -35,6 +36,7 @@
 #include <coffer/mux.h>
 #include <coffer/options.h>
 #include <coffer/status.h>
+#include <coffer/tls.h>
 #include <coffer/types.h>
 #include <coffer/value.h>
 

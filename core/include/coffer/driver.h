@@ -231,6 +231,16 @@ COFFER_API coffer_status coffer_conn_new(coffer_conn **conn, coffer_client *clie
 COFFER_API coffer_status coffer_conn_new_as(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, coffer_slice username,
                                             coffer_slice password, uint64_t now_ms);
 
+/* Whom the options say to log in as, for coffer_conn_new_as and coffer_mux_opened: `username`, and `password` or what is in `password_file` now; or what the
+ * function says that coffer_set_credentials was given. Both are empty where there is nobody. Ask anew for each conn, but for a sentinel's; it is copied, and
+ * wiped by coffer_login_free. CREDENTIALS: in words that name the file; NO_MEMORY; AGAIN: a binding's function has to be asked first
+ * (coffer_credentials_wanted). */
+typedef struct coffer_login coffer_login;
+COFFER_API coffer_status coffer_login_new(coffer_login **login, coffer_client *client, coffer_error *error);
+COFFER_API coffer_slice coffer_login_username(const coffer_login *login);
+COFFER_API coffer_slice coffer_login_password(const coffer_login *login);
+COFFER_API void coffer_login_free(coffer_login *login); /* takes NULL */
+
 /* A conn for a socket that is logged in already: the conn it had before was idle when it was freed. */
 COFFER_API coffer_status coffer_conn_resume(coffer_conn **conn, coffer_client *client, const coffer_endpoint *endpoint, uint64_t now_ms);
 COFFER_API void coffer_conn_free(coffer_conn *conn); /* fails what is in flight (coffer_conn_fail with CLOSED); takes NULL */

@@ -27,6 +27,15 @@ void coffer__conn_listen(coffer_conn *conn);
 /* A sentinel, to whom the servers' credentials are never said. */
 bool coffer__client_is_sentinel(const coffer_client *client, const coffer_endpoint *endpoint);
 
+/* What io/ keeps for a client: told of forks by coffer_client_after_fork, and released with the client, whose options are still there. */
+typedef struct coffer__attachment coffer__attachment;
+struct coffer__attachment {
+    void (*after_fork)(coffer__attachment *attachment);
+    void (*release)(coffer__attachment *attachment);
+};
+coffer__attachment *coffer__client_attachment(const coffer_client *client); /* NULL: none yet */
+coffer__attachment *coffer__client_attach(coffer_client *client, coffer__attachment *attachment); /* gives the one that was there first, if any did */
+
 /* In a forked child: ends all calls in flight, without touching their conns, in which a thread of the parent may have been at work. */
 void coffer__op_orphan(coffer_op *op);
 

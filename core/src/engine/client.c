@@ -164,6 +164,10 @@ void coffer_client_free(coffer_client *client) {
     }
     coffer__client_free_spare_ops(client);
     tell_owed(client);
+    coffer__attachment *attachment = coffer__client_attachment(client);
+    if (attachment != NULL) {
+        attachment->release(attachment);
+    }
     free_observed(client->observed);
     coffer__flights_free(client->flights);
     coffer__watch_free(client->watch);
@@ -188,6 +192,15 @@ void *coffer_client_driver(const coffer_client *client) {
     return client->driver;
 }
 
+coffer__attachment *coffer__client_attachment(const coffer_client *client) {
+    return atomic_load_explicit(&client->attachment, memory_order_acquire);
+}
+
+coffer__attachment *coffer__client_attach(coffer_client *client, coffer__attachment *attachment) {
+    coffer__attachment *first = NULL;
+    return atomic_compare_exchange_strong(&client->attachment, &first, attachment) ? attachment : first;
+}
+
 const coffer_options *coffer_client_options(const coffer_client *client) {
     return client->options;
 }
@@ -206,6 +219,10 @@ void coffer_client_after_fork(coffer_client *client) {
     coffer__owed_after_fork(client->owed);
     if (client->store != NULL) {
         coffer__near_after_fork(client->store);
+    }
+    coffer__attachment *attachment = coffer__client_attachment(client);
+    if (attachment != NULL) {
+        attachment->after_fork(attachment);
     }
 }
 

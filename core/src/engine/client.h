@@ -2,6 +2,7 @@
 #ifndef COFFER_ENGINE_CLIENT_H
 #define COFFER_ENGINE_CLIENT_H
 
+#include "access.h"
 #include "base/lock.h"
 #include "codec/envelope.h"
 #include "near/near.h"
@@ -33,6 +34,7 @@ struct coffer_client {
     _Atomic bool is_off; /* turned off at run time */
     void (*wake)(void *waiter_data);
     void *driver; /* the driver's own */
+    _Atomic(coffer__attachment *) attachment; /* access.h */
     _Atomic int64_t unix_offset_ms; /* the server's unix time less the driver's monotonic time */
     _Atomic(coffer_op *) spare_ops[COFFER__SPARE_OPS]; /* ended ones, whose memory the next are made of; op.c */
     coffer__lock *lock; /* of `observed` */

@@ -14,7 +14,6 @@ enum { WAIT_WITHOUT_MEMORY_MS = 10 };
 static void family_unref(coffer__family *family) {
     if (family != NULL && atomic_fetch_sub_explicit(&family->refs, 1, memory_order_acq_rel) == 1) {
         coffer__pools_free(family->pools);
-        coffer__secure_clear(&family->secure);
         coffer_client_free(family->client);
         coffer__release(family);
     }
@@ -29,7 +28,7 @@ static coffer_status family_new(coffer__family **family, const coffer_options *o
     atomic_init(&made->generation, coffer__fork_generation());
     coffer_status status = coffer_client_new(&made->client, options, coffer__clock_now(), error);
     if (status == COFFER_OK) {
-        status = coffer__secure_init(&made->secure, made->client, error);
+        status = coffer__secure_need(made->client, &made->secure, error);
     }
     if (status == COFFER_OK && !coffer_client_is_local(made->client) && (status = coffer__pools_new(&made->pools, made->client)) != COFFER_OK) {
         coffer__error_set(error, status, "the cache cannot be opened: %s", coffer_status_text(status));
@@ -46,7 +45,6 @@ static coffer_status family_new(coffer__family **family, const coffer_options *o
 static void family_enter(coffer__family *family) {
     if (coffer__forked(&family->generation)) {
         coffer_client_after_fork(family->client);
-        coffer__secure_after_fork(&family->secure);
         if (family->pools != NULL) {
             coffer__pools_after_fork(family->pools);
         }
@@ -110,24 +108,24 @@ void coffer_close(coffer_cache *cache) {
 }
 
 void coffer_set_credentials(coffer_cache *cache, coffer_credentials_fn function, void *user_data) {
-    cache->family->secure.credentials.user_data = user_data;
-    cache->family->secure.credentials.function = function;
+    cache->family->secure->credentials.user_data = user_data;
+    cache->family->secure->credentials.function = function;
 }
 
 void coffer_ask_for_credentials(coffer_cache *cache) {
-    atomic_store(&cache->family->secure.credentials.asks, true);
+    atomic_store(&cache->family->secure->credentials.asks, true);
 }
 
 bool coffer_credentials_wanted(const coffer_cache *cache) {
-    return atomic_load_explicit(&cache->family->secure.credentials.wanted, memory_order_relaxed);
+    return atomic_load_explicit(&cache->family->secure->credentials.wanted, memory_order_relaxed);
 }
 
 coffer_status coffer_give_credentials(coffer_cache *cache, coffer_slice username, coffer_slice password) {
-    return coffer__credentials_give(&cache->family->secure.credentials, username, password);
+    return coffer__credentials_give(&cache->family->secure->credentials, username, password);
 }
 
 void coffer_refuse_credentials(coffer_cache *cache) {
-    coffer__credentials_refuse(&cache->family->secure.credentials);
+    coffer__credentials_refuse(&cache->family->secure->credentials);
 }
 
 const coffer_options *coffer_cache_options(const coffer_cache *cache) {

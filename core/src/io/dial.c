@@ -1,7 +1,6 @@
 #include "dial.h"
 
 #include "base/alloc.h"
-#include "base/log.h"
 #include "clock.h"
 #include "engine/access.h"
 #include "resolve.h"
@@ -238,19 +237,16 @@ static coffer_status pending_step(coffer__dial *dial, coffer__link *link, const 
 
 /* No other address is tried where TLS fails: that would hide who answered at this one. */
 static coffer_status tls_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail) {
-    char name[COFFER__NAME_CAP];
-    coffer__secure *secure = coffer__secure_of(link->client);
+    coffer__tls_context *context;
+    coffer_error error;
+    coffer_status status = coffer__secure_tls(link->client, link->endpoint, &context, &error);
     (void)limits;
-    if (secure == NULL || secure->tls == NULL) {
-        snprintf(detail, COFFER__DETAIL_CAP, "%s asks for TLS, and nobody said with which certificates",
-                 coffer_endpoint_name(link->endpoint, name, sizeof name));
-        return COFFER_TLS;
-    }
-    if (coffer__tls_context_must_warn(secure->tls)) {
-        coffer__log(COFFER_LOG_TLS_UNVERIFIED, COFFER_OK, "%s", coffer_endpoint_name(link->endpoint, name, sizeof name));
+    if (status != COFFER_OK) {
+        snprintf(detail, COFFER__DETAIL_CAP, "%.*s", COFFER__DETAIL_CAP - 1, error.text);
+        return status;
     }
     dial->step = shake_step;
-    return coffer__tls_new(&link->stream, secure->tls, link->endpoint->host);
+    return coffer__tls_new(&link->stream, context, link->endpoint->host);
 }
 
 static coffer_status shake_step(coffer__dial *dial, coffer__link *link, const coffer__limits *limits, char *detail) {

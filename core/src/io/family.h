@@ -10,7 +10,7 @@ typedef struct coffer__family {
     _Atomic size_t refs;
     _Atomic uint64_t generation; /* of forks */
     coffer_client *client;
-    coffer__secure secure; /* the client's driver */
+    coffer__secure *secure; /* the client's */
     coffer__pools *pools; /* NULL for mem:// */
 } coffer__family;
 

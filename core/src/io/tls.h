@@ -3,13 +3,8 @@
  *     coffer__tls_new(&stream, context, host)
  *     coffer__tls_handshake(&stream, until_us)      AGAIN: call it again
  *
- *      SSL --- what it wants to say ---> out --- send ---> socket --- recv ---> SSL
- *
- * OpenSSL writes into `out`, never to the socket, so that it never wants to write: what it has taken has been sent as far as the caller is concerned,
- * and the kernel gets many records at once. It reads from the socket, without waiting, a record or more at a time.
- * All waiting is done here with poll, with nothing held; SSL itself is used under a mutex. What OpenSSL has decrypted, or read and not yet decrypted,
- * is given out before anything is waited for. Its error queue is empty before and after each call.
- * The first failure stays. After it nothing is said to the server any more: no close_notify. */
+ * tls_session.h is TLS itself; here it gets its socket. All waiting is done here with poll, with nothing held; the session is used under a mutex. What
+ * OpenSSL has decrypted, or read and not yet decrypted, is given out before anything is waited for. */
 #ifndef COFFER_IO_TLS_H
 #define COFFER_IO_TLS_H
 

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
-#include <openssl/ssl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -202,7 +201,7 @@ static void *accept_all(void *argument) {
     return NULL;
 }
 
-static SSL_CTX *new_context(const char *folder, const tls_server_options *options) {
+SSL_CTX *tls_server_context(const char *folder, const tls_server_options *options) {
     char path[300];
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
     snprintf(path, sizeof path, "%s/%s.pem", folder, options->certificate);
@@ -232,7 +231,7 @@ tls_server *tls_server_start(const char *folder, const tls_server_options *optio
     signal(SIGPIPE, SIG_DFL);
     pthread_mutex_init(&server->mutex, NULL);
     server->options = *options;
-    server->context = new_context(folder, options);
+    server->context = tls_server_context(folder, options);
     server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (bind(server->listener, (struct sockaddr *)&at, len) != 0 || listen(server->listener, 64) != 0 ||
         getsockname(server->listener, (struct sockaddr *)&at, &len) != 0) {

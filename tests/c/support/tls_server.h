@@ -8,6 +8,7 @@
 #ifndef COFFER_TESTS_SUPPORT_TLS_SERVER_H
 #define COFFER_TESTS_SUPPORT_TLS_SERVER_H
 
+#include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +29,7 @@ typedef struct tls_server_options {
 
 tls_server *tls_server_start(const char *folder, const tls_server_options *options);
 void tls_server_stop(tls_server *server);
+SSL_CTX *tls_server_context(const char *folder, const tls_server_options *options); /* for one of your own; `answer` is not looked at */
 uint16_t tls_server_port(const tls_server *server);
 size_t tls_server_accepted(tls_server *server); /* handshakes that were finished */
 
