@@ -3,6 +3,7 @@
 #include "with_tls.h"
 
 #include "base/buf.h"
+#include "io/secure.h"
 #include "support/watched_alloc.h"
 
 #include <openssl/ssl.h>
@@ -497,6 +498,33 @@ static void test_changed_files_are_read_anew(void **state) {
     pair_end(&p);
 }
 
+/* OpenSSL's own, which a later one cannot have the address of before it is given back. */
+static SSL_CTX *context_of(const coffer_client *client) {
+    SSL *ssl = coffer__tls_context_connection(coffer__secure_of(client)->tls, COFFER_SLICE("localhost"));
+    SSL_CTX *context = SSL_get_SSL_CTX(ssl);
+    SSL_CTX_up_ref(context);
+    SSL_free(ssl);
+    return context;
+}
+
+/* What want of memory may have broken: tls_context.h. */
+static void test_after_a_handshake_that_failed_all_is_made_anew(void **state) {
+    static const char *const certificates[] = {"right", "other_name"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        tls_server_options how = {.certificate = certificates[i]};
+        pair p;
+        pair_begin(&p, &how, trusting("ca.pem", "localhost", ""), "localhost");
+        SSL_CTX *before = context_of(p.client);
+        talk(&p);
+        SSL_CTX *after = context_of(p.client);
+        assert_int_equal(before == after, i == 0);
+        SSL_CTX_free(before);
+        SSL_CTX_free(after);
+        pair_end(&p);
+    }
+}
+
 /* ---- without memory -------------------------------------------------------------------------------------------------- */
 
 /* The core's own: OpenSSL's are starved in tests/injected. False where there were not so many. */
@@ -569,6 +597,7 @@ int main(void) {
         cmocka_unit_test(test_connections_share_what_is_the_clients),
         cmocka_unit_test(test_a_caches_client),
         cmocka_unit_test(test_changed_files_are_read_anew),
+        cmocka_unit_test(test_after_a_handshake_that_failed_all_is_made_anew),
         cmocka_unit_test(test_without_memory),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
