@@ -62,6 +62,14 @@ static void pair_begin(pair *p, const tls_server_options *how, coffer_options *o
     assert_true(coffer_tls_output(p->tls).len > 0);
 }
 
+/* The same with another client, whose reference it takes. */
+static void pair_use(pair *p, coffer_client *client) {
+    coffer_tls_free(p->tls);
+    coffer_client_free(p->client);
+    p->client = client;
+    assert_int_equal(coffer_tls_new(&p->tls, client, &p->endpoint, NULL), COFFER_OK);
+}
+
 static void pair_begin_right(pair *p) {
     pair_begin(p, &right, trusting("ca.pem", "localhost", ""), "localhost");
 }
@@ -433,11 +441,8 @@ static void test_connections_share_what_is_the_clients(void **state) {
     pair_begin(&first, &how, trusting(NULL, "localhost", "&tls_insecure_skip_verify=true"), "localhost");
     pair_begin(&second, &how, trusting(NULL, "localhost", "&tls_insecure_skip_verify=true"), "localhost");
     assert_int_equal(warned_count, 2);
-    coffer_tls_free(second.tls);
-    coffer_client_free(second.client);
     coffer_client_ref(first.client);
-    second.client = first.client;
-    assert_int_equal(coffer_tls_new(&second.tls, second.client, &first.endpoint, NULL), COFFER_OK);
+    pair_use(&second, first.client);
     coffer_client_after_fork(first.client);
     coffer_client_free(first.client);
     coffer_client_free(second.client);
@@ -458,13 +463,10 @@ static void test_a_caches_client(void **state) {
     pair p;
     (void)state;
     pair_begin_right(&p);
-    coffer_tls_free(p.tls);
-    coffer_client_free(p.client);
-    coffer_client_ref(client);
-    p.client = client;
     int mine = 7;
     coffer_client_set_driver(client, &mine); /* what a driver keeps there is its own */
-    assert_int_equal(coffer_tls_new(&p.tls, client, &p.endpoint, NULL), COFFER_OK);
+    coffer_client_ref(client);
+    pair_use(&p, client);
     coffer_close(cache);
     talk(&p);
     assert_true(coffer_tls_ready(p.tls));
@@ -475,27 +477,23 @@ static void test_a_caches_client(void **state) {
 static void test_changed_files_are_read_anew(void **state) {
     static const char *const steps[] = {"other_ca.pem", "ca.pem", "other_ca.pem"};
     char command[300];
-    pair p = {.tls = NULL};
+    coffer_client *client = NULL;
     (void)state;
     for (size_t i = 0; i < 3; i++) {
+        pair p;
         snprintf(command, sizeof command, "cp %s/%s %s/new && mv %s/new %s/trusted.pem", folder, steps[i], folder, folder, folder);
         assert_int_equal(system(command), 0);
-        coffer_client *client = p.client;
-        if (client != NULL) {
-            coffer_client_ref(client);
-            pair_end(&p);
-        }
         pair_begin(&p, &right, trusting("trusted.pem", "localhost", ""), "localhost");
         if (client != NULL) {
-            coffer_tls_free(p.tls);
-            coffer_client_free(p.client);
-            p.client = client;
-            assert_int_equal(coffer_tls_new(&p.tls, client, &p.endpoint, NULL), COFFER_OK);
+            pair_use(&p, client);
         }
         talk(&p);
         assert_int_equal(coffer_tls_status(p.tls), i == 1 ? COFFER_OK : COFFER_CERTIFICATE);
+        client = p.client;
+        coffer_client_ref(client);
+        pair_end(&p);
     }
-    pair_end(&p);
+    coffer_client_free(client);
 }
 
 /* OpenSSL's own, which a later one cannot have the address of before it is given back. */
