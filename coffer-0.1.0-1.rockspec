@@ -32,6 +32,13 @@ build = {
          ["coffer.opening"] = "bindings/lua/lib/coffer/opening.lua",
          ["coffer.operations"] = "bindings/lua/lib/coffer/operations.lua",
          ["coffer.testing"] = "bindings/lua/lib/coffer/testing.lua",
+         ["resty.coffer"] = "bindings/lua/lib/resty/coffer.lua",
+         ["resty.coffer.bulk"] = "bindings/lua/lib/resty/coffer/bulk.lua",
+         ["resty.coffer.driver"] = "bindings/lua/lib/resty/coffer/driver.lua",
+         ["resty.coffer.fitting"] = "bindings/lua/lib/resty/coffer/fitting.lua",
+         ["resty.coffer.link"] = "bindings/lua/lib/resty/coffer/link.lua",
+         ["resty.coffer.queue"] = "bindings/lua/lib/resty/coffer/queue.lua",
+         ["resty.coffer.running"] = "bindings/lua/lib/resty/coffer/running.lua",
       },
    },
 }

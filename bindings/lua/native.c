@@ -79,10 +79,15 @@ coffer__lua_handle *coffer__lua_handle_box(lua_State *lua) {
     return *box;
 }
 
-coffer__lua_handle *coffer__lua_handle_of(lua_State *lua, int index) {
+coffer__lua_handle *coffer__lua_handle_at(lua_State *lua, int index) {
     coffer__lua_handle **box = luaL_checkudata(lua, index, HANDLE);
-    luaL_argcheck(lua, *box != NULL, index, "a cache that was collected");
     return *box;
+}
+
+coffer__lua_handle *coffer__lua_handle_of(lua_State *lua, int index) {
+    coffer__lua_handle *handle = coffer__lua_handle_at(lua, index);
+    luaL_argcheck(lua, handle != NULL, index, "a cache that was collected");
+    return handle;
 }
 
 static void forget_credentials(lua_State *lua, coffer__lua_handle *handle) {

@@ -87,6 +87,7 @@ coffer_options *coffer__lua_options_of(lua_State *lua, int index);
 
 coffer__lua_handle *coffer__lua_handle_box(lua_State *lua); /* pushes one that is not opened; NULL: no memory */
 coffer__lua_handle *coffer__lua_handle_of(lua_State *lua, int index); /* also a closed one */
+coffer__lua_handle *coffer__lua_handle_at(lua_State *lua, int index); /* the same; NULL where it was collected, which a weak table may show */
 
 /* Puts an op that has no coffer_op yet into the place of its handle, 1. NULL where that is closed. */
 coffer__lua_op *coffer__lua_op_begin(lua_State *lua);
@@ -170,6 +171,7 @@ int coffer__lua_load_begin(lua_State *lua);
 int coffer__lua_load_supply(lua_State *lua);
 int coffer__lua_load_abort(lua_State *lua);
 int coffer__lua_op_finish(lua_State *lua);
+int coffer__lua_number_answer(lua_State *lua, coffer__lua_op *op); /* what op_finish answers */
 int coffer__lua_ask(lua_State *lua);
 int coffer__lua_close(lua_State *lua);
 int coffer__lua_is_closed(lua_State *lua);

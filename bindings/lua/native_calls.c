@@ -173,7 +173,7 @@ int coffer__lua_delete(lua_State *lua) {
     return coffer__lua_op_end(lua, op, made, was_there_answer);
 }
 
-static int number_answer(lua_State *lua, coffer__lua_op *op) {
+int coffer__lua_number_answer(lua_State *lua, coffer__lua_op *op) {
     coffer_status status = coffer__lua_op_status(op);
     if (status < 0) {
         return coffer__lua_op_fail(lua, op);
@@ -192,7 +192,7 @@ int coffer__lua_op_finish(lua_State *lua) {
     if (op == NULL) {
         return ended(lua);
     }
-    return coffer__lua_op_end(lua, op, COFFER_OK, number_answer);
+    return coffer__lua_op_end(lua, op, COFFER_OK, coffer__lua_number_answer);
 }
 
 /* ---- many keys ---- */
@@ -227,10 +227,10 @@ static void fail_key(lua_State *lua, size_t index, coffer_status status) {
     }
 }
 
-/* nil, message, code, and {key = code} of those of the array at 2 that failed. */
+/* nil, message, code, and {key = code} of those of the array at 2 that failed, where it is still there. */
 static int fail_many(lua_State *lua, coffer__lua_op *op) {
     bool is_ended = op->task == NULL || coffer_task_status(op->task) == coffer_op_status(op->op);
-    size_t count = is_ended ? coffer_op_count(op->op) : 0;
+    size_t count = is_ended && lua_istable(lua, 2) ? coffer_op_count(op->op) : 0;
     lua_newtable(lua);
     for (size_t i = 0; i < count; i++) {
         fail_key(lua, i, coffer_op_item(op->op, i, NULL));

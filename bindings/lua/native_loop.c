@@ -147,9 +147,9 @@ int coffer__lua_loop_new(lua_State *lua) {
 }
 
 int coffer__lua_loop_attach(lua_State *lua) {
-    coffer__lua_handle *handle = coffer__lua_handle_of(lua, 1);
+    coffer__lua_handle *handle = coffer__lua_handle_at(lua, 1);
     coffer__lua_loop *loop = enter(lua, 2);
-    if (handle->cache != NULL) {
+    if (handle != NULL && handle->cache != NULL) {
         loop->refs++;
         coffer__lua_loop_unref(handle->loop);
         handle->loop = loop;
@@ -175,7 +175,12 @@ void coffer__lua_loop_add_metrics(const coffer__lua_loop *loop, coffer_metrics *
 
 /* ---- ops ---- */
 
-/* `slot` is what the op waits in; 0: it was not begun. */
+static void push_due(lua_State *lua, const coffer__lua_loop *loop) {
+    uint64_t due = coffer_mux_due_us(loop->mux), now = coffer_now_us();
+    lua_pushnumber(lua, due <= now ? 0 : (lua_Number)(due - now) / US_PER_S);
+}
+
+/* `slot_index` 0: it was not begun. */
 static int wait_here(lua_State *lua, const coffer__lua_loop *loop, uint32_t slot_index) {
     lua_pushnil(lua);
     lua_pushnil(lua);
@@ -183,7 +188,8 @@ static int wait_here(lua_State *lua, const coffer__lua_loop *loop, uint32_t slot
     lua_pushvalue(lua, 1);
     lua_pushinteger(lua, (lua_Integer)slot_index);
     lua_pushinteger(lua, loop->number);
-    return 6;
+    push_due(lua, loop);
+    return 7;
 }
 
 static coffer_status begin(coffer__lua_loop *loop, coffer__lua_op *op) {
@@ -280,6 +286,18 @@ int coffer__lua_resume(lua_State *lua) {
     return op->task == NULL ? coffer__lua_loop_run(lua, op) : answer(lua, op);
 }
 
+int coffer__lua_later(lua_State *lua) {
+    coffer__lua_op *op = coffer__lua_op_of(lua, 1);
+    if (op == NULL) {
+        return coffer__lua_fail(lua, COFFER_INTERNAL, "an operation that has ended was used again");
+    }
+    op->answer = coffer__lua_number_answer;
+    lua_settop(lua, 1);
+    lua_pushinteger(lua, 0);
+    lua_pushinteger(lua, op->handle->loop == NULL ? 0 : op->handle->loop->number);
+    return 3;
+}
+
 int coffer__lua_is_stopped(lua_State *lua) {
     const coffer__lua_op *op = coffer__lua_op_of(lua, 1);
     lua_pushboolean(lua, op == NULL || op->task == NULL || coffer_task_want(op->task) != COFFER_WANT_REPLY);
@@ -310,15 +328,14 @@ int coffer__lua_loop_stopped(lua_State *lua) {
         lua_rawseti(lua, 2, ++count);
     }
     lua_pushinteger(lua, count);
-    return 1;
+    push_due(lua, loop);
+    return 2;
 }
 
 int coffer__lua_loop_tick(lua_State *lua) {
     coffer__lua_loop *loop = enter(lua, 1);
-    uint64_t now = coffer_now_us();
-    coffer_mux_tick(loop->mux, now);
-    uint64_t due = coffer_mux_due_us(loop->mux);
-    lua_pushnumber(lua, due <= now ? 0 : (lua_Number)(due - now) / US_PER_S);
+    coffer_mux_tick(loop->mux, coffer_now_us());
+    push_due(lua, loop);
     return 1;
 }
 
@@ -405,6 +422,11 @@ int coffer__lua_loop_lost(lua_State *lua) {
     const char *detail = lua_isstring(lua, 4) ? lua_tostring(lua, 4) : NULL;
     coffer_mux_lost(loop->mux, link_of(lua), status_named(luaL_checkstring(lua, 3)), detail, coffer_now_us());
     return 0;
+}
+
+int coffer__lua_loop_is_idle(lua_State *lua) {
+    lua_pushboolean(lua, coffer_mux_link_idle(enter(lua, 1)->mux, link_of(lua)));
+    return 1;
 }
 
 int coffer__lua_loop_release(lua_State *lua) {

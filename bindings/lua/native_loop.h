@@ -4,11 +4,11 @@
  *
  * A handle that is attached to a loop runs its ops there. Its calls answer as ever where the op is done at once; else
  *
- *     nil, nil, nil, op, slot, number of the loop
+ *     nil, nil, nil, op, slot, number of the loop, seconds until loop_tick is wanted
  *
  * and whoever called waits until the slot was named by loop_stopped (or is_stopped(op) says so), and then has resume(op, what stands at 2 in its call)
  * answer, which may be the same again. A loader has to run where the op comes without a slot. Where the loop holds back, ops are made and not begun: resume
- * begins them.
+ * begins them; their slot is 0.
  *
  * An op whose coroutine vanished is collected some day. __gc may run in the middle of anything here: it only says of the slot that nobody waits, and the
  * next entry frees what is there. */
@@ -40,10 +40,12 @@ void coffer__lua_loop_add_metrics(const coffer__lua_loop *loop, coffer_metrics *
 int coffer__lua_resume(lua_State *lua); /* (op, extra) -> its answer */
 int coffer__lua_is_stopped(lua_State *lua); /* (op) -> whether resume will answer */
 int coffer__lua_drop(lua_State *lua); /* (op) nobody waits for it */
+int coffer__lua_later(
+    lua_State *lua); /* (op that a generated function made) -> op, 0, number of the loop, 0 where there is none: not begun; resume begins it */
 int coffer__lua_held_bytes(lua_State *lua); /* (op) -> about how many it keeps */
 
 int coffer__lua_loop_new(lua_State *lua); /* (handle, number) -> loop */
-int coffer__lua_loop_attach(lua_State *lua); /* (handle, loop) */
+int coffer__lua_loop_attach(lua_State *lua); /* (handle, loop) nothing where the handle was closed or collected */
 int coffer__lua_loop_hold(lua_State *lua); /* (loop, whether ops are held back) */
 int coffer__lua_loop_close(lua_State *lua); /* (loop) coffer_mux_close */
 
@@ -51,13 +53,15 @@ int coffer__lua_loop_order(lua_State *lua); /* (loop) -> kind, link, ...; nothin
                                                "connect", link, host or path, port (nil: a path), tls, wants_login, replica
                                                "write", link, bytes
                                                "close", link */
-int coffer__lua_loop_stopped(lua_State *lua); /* (loop, table) -> how many; their slots are at 1, 2, ... in the table */
+int coffer__lua_loop_stopped(
+    lua_State *lua); /* (loop, table) -> how many, whose slots are at 1, 2, ... in the table; seconds until loop_tick is wanted */
 int coffer__lua_loop_tick(lua_State *lua); /* (loop) -> seconds until it is wanted again, a large number for never */
 
 int coffer__lua_loop_opened(lua_State *lua); /* (loop, link, username or nil, password or nil) */
 int coffer__lua_loop_reopened(lua_State *lua); /* (loop, link) */
 int coffer__lua_loop_fed(lua_State *lua); /* (loop, link, bytes) */
 int coffer__lua_loop_lost(lua_State *lua); /* (loop, link, status by name, words or nil) */
+int coffer__lua_loop_is_idle(lua_State *lua); /* (loop, link) */
 int coffer__lua_loop_release(lua_State *lua); /* (loop, link) -> whether it was idle, and is out */
 
 #endif

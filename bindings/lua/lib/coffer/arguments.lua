@@ -50,6 +50,11 @@ local function check_fields(opts, fields)
     end
 end
 
+--- Raises at the caller of the method that asked, directly.
+function arguments.check_fields(opts, fields)
+    check_fields(opts, fields)
+end
+
 function arguments.check_read(opts)
     check_fields(opts, READ_FIELDS)
 end

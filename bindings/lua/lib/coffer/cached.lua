@@ -23,7 +23,9 @@ end
 --     user.key(42)           "user:42"
 --     user.invalidate(42)    deletes it
 --     user.refresh(42)       runs the function and stores: value, nil, "loaded"
-return function(absent, cache, name, call, opts)
+--
+-- store(cache, key, value, opts): as coffer.Cache's set.
+return function(absent, store, cache, name, call, opts)
     if type(name) ~= "string" then
         error("coffer: the name of a cached function is a string, not " .. type(name), 3)
     end
@@ -47,7 +49,7 @@ return function(absent, cache, name, call, opts)
         if not is_done or (value == nil and fault ~= nil) then
             return nil, is_done and fault or value, "LOAD_FAILED"
         end
-        local stored, err, code = cache:set(key, value == nil and absent or value, opts)
+        local stored, err, code = store(cache, key, value == nil and absent or value, opts)
         if not stored then
             return nil, err, code
         end

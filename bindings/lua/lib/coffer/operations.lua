@@ -375,17 +375,26 @@ end
 
 local operations = {}
 
---- The value of a key, or what loader(...) returns: value, err, source.
-function operations.load(run, handle, key, lifetime, absent_lifetime, limit, loader, ...)
-    local value, err, source, load = run.load_begin(handle, key, run.loading(), limit)
+--- A load whose loader has to run: value, err, source.
+function operations.go_on(run, load, lifetime, absent_lifetime, loader, ...)
+    local value, err, source
     while load do
         value, err, source, load = load_once(run, load, lifetime, absent_lifetime, loader, ...)
     end
     return value, err, source
 end
 
+--- The value of a key, or what loader(...) returns: value, err, source.
+function operations.load(run, handle, key, lifetime, absent_lifetime, limit, loader, ...)
+    local value, err, source, load = run.load_begin(handle, key, run.loading(), limit)
+    if load then
+        return operations.go_on(run, load, lifetime, absent_lifetime, loader, ...)
+    end
+    return value, err, source
+end
+
 local function add_loads(Cache, run)
-    local handle_of, load = run.handle_of, operations.load
+    local handle_of, load, store = run.handle_of, operations.load, Cache.set
 
     --- The value, or what loader(key) returns, stored for the next.
     --
@@ -412,7 +421,7 @@ local function add_loads(Cache, run)
 
     --- A function that answers as `call` does and remembers it: see coffer/cached.lua.
     function Cache:cached(name, call, opts)
-        local wrapped = cached(ABSENT, self, name, call, opts)
+        local wrapped = cached(ABSENT, store, self, name, call, opts)
         return wrapped
     end
 end

@@ -1,0 +1,285 @@
+--- Runs the operations of one client on nginx's event loop: the driver that coffer/mux.h asks for,
+-- on cosockets.
+--
+--     a request's light thread     begins an operation and waits on a semaphore until it stopped
+--     a timer's context            owns one connection ("link"): one light thread of it reads, and
+--                                  says what came; another writes what is to be written
+--
+-- So the light threads of all requests of a worker share connections, and what they ask in one turn
+-- of nginx's loop is one write. A connection with nothing to do for a moment goes into the cosocket
+-- keepalive pool, and its timer's context ends: no worker that is to exit waits for one.
+--
+-- Whoever waits for an operation keeps time for all: it comes back when something is due, and says
+-- so. Where its request vanishes the others do, or the next one that comes.
+
+local core = require "coffer.core"
+local link = require "resty.coffer.link"
+
+local ngx = ngx
+local now, timer_at = ngx.now, ngx.timer.at
+local setmetatable, pairs, ipairs, next = setmetatable, pairs, ipairs, next
+
+local has_semaphore, semaphore = pcall(require, "ngx.semaphore")
+if not has_semaphore then
+    error("resty.coffer needs lua-resty-core: ngx.semaphore cannot be required: " .. semaphore, 0)
+end
+
+local WAIT_S, SOON_S = 0.1, 0.001 -- nobody waits longer, or shorter, before looking again
+local START_S = 0.5 -- a timer that has not begun by then never will
+local KEPT_WAITERS = 256
+
+local Driver = {}
+Driver.__index = Driver
+
+-- By number. Weak: a driver lives as long as a cache or a connection of it.
+local drivers = setmetatable({}, {__mode = "v"})
+local last_number = 0
+
+local driver = {}
+
+--- For the client of a handle. settings: see link.lua.
+function driver.new(handle, settings)
+    local number = last_number + 1
+    local loop, err, code = core.loop_new(handle, number)
+    if not loop then
+        return nil, err, code
+    end
+    last_number = number
+    local self = setmetatable({
+        loop = loop,
+        settings = settings,
+        links = {}, -- by link: its state
+        writer = nil, -- the state of a link whose writer is at rest
+        waiters = {}, -- by slot: who waits for the operation there
+        spare = {}, -- waiters at rest
+        stopped = {}, -- scratch
+        due = 0, -- when somebody who waits looks again, by ngx.now
+        starting = 0, -- links whose timer has not begun
+    }, Driver)
+    drivers[number] = self
+    return self
+end
+
+--- The driver of this number; nil where it is gone.
+function driver.of(number)
+    return drivers[number]
+end
+
+-- ---- who waits ----
+
+local function take_waiter(self)
+    local spare = self.spare
+    local count = #spare
+    local waiter = spare[count]
+    if waiter then
+        spare[count] = nil
+        return waiter
+    end
+    return {semaphore = semaphore.new(0), stopped = false}
+end
+
+-- Not one that was posted once too often.
+local function give_waiter(self, waiter)
+    waiter.stopped = false
+    local spare = self.spare
+    if #spare < KEPT_WAITERS and waiter.semaphore:count() == 0 then
+        spare[#spare + 1] = waiter
+    end
+end
+
+--- Wakes those whose operations have stopped; and all, where something is due before any of them
+-- looks again.
+function Driver:deliver()
+    local stopped, waiters = self.stopped, self.waiters
+    local count, due = core.loop_stopped(self.loop, stopped)
+    for index = 1, count do
+        local waiter = waiters[stopped[index]]
+        if waiter and not waiter.stopped then
+            waiter.stopped = true
+            waiter.semaphore:post(1)
+        end
+    end
+    due = now() + due
+    if due < self.due - SOON_S then
+        self.due = due
+        for _, waiter in pairs(waiters) do
+            waiter.semaphore:post(1)
+        end
+    end
+end
+
+--- Waits until the operation in this slot has stopped. `extra`: see coffer.core's resume.
+function Driver:wait(op, slot, due)
+    local waiter = take_waiter(self)
+    self.waiters[slot] = waiter
+    self:schedule()
+    while not waiter.stopped do
+        due = due > WAIT_S and WAIT_S or due < SOON_S and SOON_S or due
+        self.due = now() + due
+        local is_posted = waiter.semaphore:wait(due)
+        if not waiter.stopped then
+            due = core.loop_tick(self.loop)
+            self:settle()
+            self:mind_starting()
+            if not is_posted and core.is_stopped(op) then
+                break
+            end
+        end
+    end
+    self.waiters[slot] = nil
+    give_waiter(self, waiter)
+end
+
+--- Waits until one of the operations in these slots has stopped, or for a moment.
+function Driver:wait_any(slots)
+    local waiter = take_waiter(self)
+    for _, slot in ipairs(slots) do
+        self.waiters[slot] = waiter
+    end
+    self:schedule()
+    if not waiter.stopped then
+        local due = core.loop_tick(self.loop)
+        self:deliver()
+        due = due > WAIT_S and WAIT_S or due < SOON_S and SOON_S or due
+        self.due = now() + due
+        waiter.semaphore:wait(due)
+        core.loop_tick(self.loop)
+        self:settle()
+        self:mind_starting()
+    end
+    for _, slot in ipairs(slots) do
+        self.waiters[slot] = nil
+    end
+    give_waiter(self, waiter)
+end
+
+-- ---- orders ----
+
+local function refuse_link(self, id, why)
+    core.loop_lost(self.loop, id, "CONNECT", why)
+end
+
+local function begin_link(self, id, state)
+    self.links[id] = state
+    self.starting = self.starting + 1
+    state.since = now()
+    local is_made, err = timer_at(0, link.run, self, state)
+    if not is_made then
+        self:forget(state)
+        refuse_link(self, id, "nginx gives no timer to connect in: " .. err)
+    end
+end
+
+local follow = {}
+
+function follow.connect(self, id, host, port, tls, wants_login, replica)
+    begin_link(self, id, {
+        id = id,
+        host = host, -- or a path, where there is no port
+        port = port,
+        tls = tls,
+        wants_login = wants_login,
+        replica = replica,
+        semaphore = semaphore.new(0),
+        has_begun = false,
+        closed = false,
+        is_used = true, -- since its writer looked up last
+        rests = 0, -- how often that found it unused
+    })
+end
+
+function follow.write(self, id, bytes)
+    local state = self.links[id]
+    if state then
+        state.output = state.output and state.output .. bytes or bytes
+        link.wake(state)
+    end
+end
+
+function follow.close(self, id)
+    local state = self.links[id]
+    if state then
+        self:forget(state)
+        link.wake(state)
+    end
+end
+
+--- Does what is to be done now.
+function Driver:pump()
+    local loop = self.loop
+    local kind, id, a, b, tls, wants_login, replica = core.loop_order(loop)
+    while kind do
+        follow[kind](self, id, a, b, tls, wants_login, replica)
+        kind, id, a, b, tls, wants_login, replica = core.loop_order(loop)
+    end
+end
+
+--- After something was told.
+function Driver:settle()
+    self:pump()
+    self:deliver()
+end
+
+--- The same, at the end of this turn of nginx's loop, where a link can do it.
+function Driver:schedule()
+    local writer = self.writer
+    if writer then
+        link.wake(writer)
+    else
+        self:settle()
+    end
+end
+
+-- ---- links ----
+
+--- A link's end, whoever ended it.
+function Driver:forget(state)
+    if not state.closed then
+        state.closed = true
+        self.links[state.id] = nil
+        if self.writer == state then
+            self.writer = nil
+        end
+        if not state.has_begun then
+            self:begun(state)
+        end
+    end
+end
+
+--- Its timer has begun.
+function Driver:begun(state)
+    state.has_begun = true
+    self.starting = self.starting - 1
+end
+
+-- nginx drops a timer where too many run, and says so in its log alone.
+function Driver:mind_starting()
+    if self.starting == 0 then
+        return
+    end
+    local before = now() - START_S
+    for id, state in pairs(self.links) do
+        if not state.has_begun and state.since < before then
+            self:forget(state)
+            refuse_link(self, id, "nginx did not run the timer to connect in; "
+                .. "lua_max_running_timers may be too small")
+        end
+    end
+    self:deliver()
+end
+
+--- In a worker that exits: whether this link may go. What is idle may; the rest (a sentinel that is
+-- listened to) when nobody waits any more, or for longer than any call may.
+function Driver:may_exit(state)
+    self.exiting_since = self.exiting_since or now()
+    return core.loop_is_idle(self.loop, state.id) or next(self.waiters) == nil
+        or now() - self.exiting_since > self.settings.timeout_ms / 1000 + 1
+end
+
+--- Ends all; what is under way answers CLOSED_CACHE.
+function Driver:close()
+    core.loop_close(self.loop)
+    self:settle()
+end
+
+return driver

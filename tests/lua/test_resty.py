@@ -1,0 +1,212 @@
+"""resty.coffer in a real nginx with two workers: what a call of it answers, in each kind of phase. tests/nginx has the rest."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from interpreters import MODULES
+from support import RedisServer, free_port, wait_until
+
+NGINX_MODULES = Path("/usr/lib/nginx/modules")
+
+CONFIG = """
+daemon off;
+worker_processes 2;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log info;
+load_module {modules}/ndk_http_module.so;
+load_module {modules}/ngx_http_lua_module.so;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    lua_package_path "{lua}/?.lua;;";
+    lua_package_cpath "{lua}/?.so;;";
+    init_by_lua_block {{
+        coffer = require "resty.coffer"
+        cache = assert(coffer.new("n", {{url = "{url}", ttl = "10m"}}))
+        function show(...)
+            local words, count = {{}}, 1
+            for i = 1, select("#", ...) do
+                words[i] = tostring((select(i, ...)))
+                count = select(i, ...) ~= nil and i or count
+            end
+            return table.concat(words, " ", 1, math.min(count, #words))
+        end
+        in_init = show(cache:get("k"))
+    }}
+    server {{
+        listen 127.0.0.1:{port};
+        location /run {{
+            content_by_lua_block {{
+                ngx.req.read_body()
+                ngx.print(show(select(2, pcall(assert(loadstring(ngx.req.get_body_data()))))))
+            }}
+        }}
+        location /log {{
+            content_by_lua_block {{ ngx.print(show(cache:get("k"))) }}
+            log_by_lua_block {{ logged = {{show(cache:increment("visits")), show(cache:get("k"))}} }}
+        }}
+    }}
+}}
+"""
+
+
+class Nginx:
+    def __init__(self, folder: Path, url: str) -> None:
+        program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
+        if program is None or not (NGINX_MODULES / "ngx_http_lua_module.so").exists():
+            pytest.skip("nginx with its Lua module is not installed (./dev deps --all)")
+        if not (MODULES / "5.1" / "coffer" / "core.so").exists():
+            pytest.skip("the module for LuaJIT is not built (./dev build)")
+        self.folder, self.port = folder, free_port()
+        config = folder / "nginx.conf"
+        text = CONFIG.format(folder=folder, modules=NGINX_MODULES, lua=MODULES / "5.1", url=url, port=self.port)
+        config.write_text(text, encoding="utf-8")
+        command = [program, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config)]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self._is_answering)
+
+    def _is_answering(self) -> bool:
+        assert self.process.poll() is None, self.log()
+        try:
+            return self.run("return 1") == "1"
+        except OSError:
+            return False
+
+    def log(self) -> str:
+        return (self.folder / "error.log").read_text(encoding="utf-8")
+
+    def ask(self, path: str, body: str = "") -> str:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request("POST", path, body)
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
+    def run(self, code: str) -> str:
+        """What the code returns, or raises, in the content phase."""
+        return self.ask("/run", code)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def started(shared_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    nginx = Nginx(tmp_path_factory.mktemp("nginx"), shared_server.url)
+    yield nginx
+    nginx.stop()
+    assert "[error]" not in nginx.log()
+
+
+@pytest.fixture
+def nginx(started: Nginx, server: RedisServer) -> Nginx:
+    """With an empty server behind it."""
+    return started
+
+
+@pytest.mark.parametrize(
+    ("code", "answer"),
+    [
+        ('return cache:set("k", nil, {n = 1}), cache:get("k").n', "true 1"),
+        ('return cache:get("k")', "nil"),
+        ('cache:set("k", {ttl = "1h"}, 5) return cache:get("k")', "5 nil remote"),
+        ('return cache:get("k", nil, function(a, b) ngx.sleep(0.01) return a .. b end, "x", "y")', "xy nil loaded"),
+        ('return cache:get("k", nil, function() return nil end)', "nil nil negative"),
+        ('return cache:get("k", nil, function() return nil, "no database" end)', "nil no database LOAD_FAILED"),
+        ('cache:get("k", nil, function() return 1, nil, -1 end) return cache:get("k")', "nil"),
+        ('cache:get("k", nil, function() return 1, nil, 2 end) return cache:ttl("k") < 3', "true"),
+        ('return cache:get("k", nil, function() return cache:get("k", nil, function() end) end) ~= nil', "false"),
+        ('cache:set("k") return cache:peek("k")', "inf nil nil false"),
+        ('cache:set("k", nil, 7) local ttl, _, value = cache:peek("k") return ttl > 500, value', "true 7"),
+        ('return cache:peek("k")', "nil"),
+        ('return cache:add("k", 1), cache:add("k", 2), cache:replace("k", 3), cache:get("k")', "true false true 3 nil remote"),
+        ('return cache:increment("k", 5), cache:counter("k"), cache:reset_counter("k")', "5 5 true"),
+        ('cache:set_many({a = 1, b = 2}) return cache:get_many({"a", "b", "c"}).b, cache:delete_many({"a", "c"})', "2 1"),
+        ('return cache:namespace("other"):set("k", nil, 1), cache:exists("k"), cache:ping()', "true false true"),
+        ('return cache:cached("f", function(n) return n * 2 end).refresh(4)', "8 nil loaded"),
+        (
+            'return coffer.new("n", {lru_size = 5})',
+            "nil there is no option lru_size: there is no cache in the worker's Lua memory yet OPTION",
+        ),
+    ],
+)
+def test_a_call_answers(nginx: Nginx, code: str, answer: str) -> None:
+    assert nginx.run(code) == answer
+
+
+def test_a_bulk_runs_each_callback_once(nginx: Nginx) -> None:
+    code = """
+        cache:set("a", nil, "there")
+        local bulk = coffer.new_bulk(4)
+        bulk:add("a")
+        local run = 0
+        for i = 1, 2 do
+            bulk:add("b", nil, function(x) run = run + 1; ngx.sleep(0.02) return x end, "loaded here")
+        end
+        bulk:add("c")
+        local words = {}
+        for i, value, err, source in coffer.each_bulk_res(assert(cache:get_bulk(bulk))) do
+            words[i] = show(i, value, err, source)
+        end
+        return table.concat(words, ", "), run"""
+    assert nginx.run(code) == "1 there nil remote, 2 loaded here nil loaded, 3 loaded here nil loaded, 4 1"
+
+
+def test_light_threads_share_a_connection_and_their_answers_are_their_own(nginx: Nginx) -> None:
+    code = """
+        local threads, right = {}, 0
+        for i = 1, 50 do
+            threads[i] = ngx.thread.spawn(function()
+                for j = 1, 20 do
+                    assert(cache:set("k" .. i, nil, i * 1000 + j))
+                    local is_right = cache:get("k" .. i) == i * 1000 + j
+                    right = right + (is_right and 1 or 0)
+                end
+            end)
+        end
+        for i = 1, 50 do assert(ngx.thread.wait(threads[i])) end
+        return right, cache:stats().pool.open"""
+    assert nginx.run(code) == "1000 1"
+
+
+def test_a_phase_that_cannot_wait_reads_nothing_and_writes_later(nginx: Nginx) -> None:
+    assert nginx.run("return in_init") == "nil nginx's phase init cannot ask a server UNSUPPORTED"
+    assert nginx.ask("/log") == "nil"
+    wait_until(lambda: nginx.run('return cache:counter("visits")') == "1")
+
+
+def test_an_unused_connection_goes_into_the_pool_and_comes_back(nginx: Nginx) -> None:
+    nginx.run('return cache:set("k", nil, 1)')
+    wait_until(lambda: nginx.run("return ngx.timer.running_count()") == "0")
+    assert nginx.run('return cache:get("k")') == "1 nil remote"
+
+
+def test_a_blocking_call_says_what_to_use_instead(nginx: Nginx) -> None:
+    code = 'return pcall(function() return require("coffer").open("redis://127.0.0.1:1/0"):get("k") end)'
+    assert 'require "resty.coffer" has the same calls for nginx' in nginx.run(code)
+
+
+def test_a_worker_that_exits_waits_for_no_connection(shared_server: RedisServer, tmp_path: Path) -> None:
+    nginx = Nginx(tmp_path, shared_server.url)
+    try:
+        assert nginx.run('return cache:set("k", nil, 1)') == "true"
+        nginx.process.send_signal(3)  # QUIT: gracefully
+        assert nginx.process.wait(3) == 0
+    finally:
+        nginx.process.kill()
+        nginx.process.wait(10)
