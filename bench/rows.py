@@ -69,6 +69,9 @@ class Comparison:
 
 Settings = argparse.Namespace
 
+# A row's parts fail alone: what is shown for a part that fails, and what measures it.
+Part = tuple[str, Callable[[str, Settings, int], list[Row]]]
+
 
 def client_core(settings: Settings) -> int:
     """The second core, or the server's."""
@@ -149,6 +152,23 @@ def many_threads(threads: int, target: float, median_target: float | None) -> Ca
         return rows
 
     return measure
+
+
+def tasks_at_once(what: str, ours: str, peer: str, target: float | None, counted_too: bool = False) -> Part:
+    """GETs a second of everybody in one loop, ours over the peer's."""
+
+    def measure(name: str, settings: Settings, port: int) -> list[Row]:
+        rates: dict[str, list[float]] = {ours: [], peer: []}
+        for _ in range(settings.rounds):
+            for way, taken in rates.items():
+                taken.append(run_once(way, port, settings.count, client_core(settings))["gets_per_s"])
+        row = row_of(name, what, [a / b for a, b in zip(rates[ours], rates[peer], strict=True)], ours=ours, peer=peer)
+        row.ours_value, row.peer_value = (statistics.median(taken) / 1000 for taken in (rates[ours], rates[peer]))
+        row.value_unit = "kGET/s"
+        row.judge(target, ">=")
+        return [counted(row, [ours, peer], port) if counted_too else row]
+
+    return what, measure
 
 
 def packed_json(name: str, settings: Settings, port: int) -> list[Row]:
@@ -263,9 +283,6 @@ def connections_of_open(name: str, settings: Settings, port: int) -> list[Row]:
 
 LUA_BARE, LUA_FULL = ["-e", "local nothing"], ["-e", "require 'coffer'"]
 
-# For each row its parts, which fail alone: what is shown for a part that fails, and what measures it.
-Part = tuple[str, Callable[[str, Settings, int], list[Row]]]
-
 
 def parts(*asked: Comparison) -> list[Part]:
     return [(each.what, compared(each)) for each in asked]
@@ -316,6 +333,18 @@ ROWS: dict[str, tuple[str, list[Part]]] = {
                 "Python set_many(100): redis-py pipeline over ours", "python/coffer-set-many", "python/redis-py-pipeline-set", 4.0, "faster"
             ),
         ),
+    ),
+    "T7": (
+        "asyncio, many tasks on one cache",
+        [
+            tasks_at_once("asyncio, 100 tasks: over redis.asyncio", "asyncio/coffer-100", "asyncio/redis-py-100", 3.0, counted_too=True),
+            tasks_at_once("asyncio, 100 tasks: over valkey-glide", "asyncio/coffer-100", "asyncio/valkey-glide-100", 1.5),
+            tasks_at_once(
+                "asyncio, 100 tasks, with an envelope: over redis.asyncio", "asyncio/coffer-envelope-100", "asyncio/redis-py-100", None
+            ),
+            tasks_at_once("asyncio, 1 task: over redis.asyncio", "asyncio/coffer-1", "asyncio/redis-py-1", 1.0),
+            tasks_at_once("asyncio, mem://, 1 task: over a coroutine that does nothing", "asyncio/coffer-mem-1", "asyncio/empty-1", None),
+        ],
     ),
     "T11": (
         "C, JSON compressed and sealed",

@@ -21,7 +21,7 @@ from machine import pin
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "build/bench/bench"
 PEERS = ROOT / "build/peers"
-PEER_PACKAGES = ["redis", "hiredis", "valkey-glide-sync"]
+PEER_PACKAGES = ["redis", "hiredis", "valkey-glide-sync", "valkey-glide"]
 TIMEOUT_S = 300
 
 LUAS = {"lua5.4": ("5.4", "LUA_CPATH_5_4"), "luajit": ("5.1", "LUA_CPATH")}
@@ -47,8 +47,8 @@ class Gap(RuntimeError):
 @cache
 def peer_python() -> str:
     """The Python of an environment that holds the peers, made once from the registry."""
-    python = PEERS / "bin/python"
-    if not python.exists():
+    python, there = PEERS / "bin/python", PEERS / "packages.txt"
+    if not python.exists() or not there.exists() or there.read_text().split() != PEER_PACKAGES:
         print("bench: installing the peers", ", ".join(PEER_PACKAGES), "into build/peers", file=sys.stderr)
         started([sys.executable, "-m", "venv", str(PEERS)], dict(os.environ))
         for package in PEER_PACKAGES:
@@ -56,6 +56,7 @@ def peer_python() -> str:
                 started([str(python), "-m", "pip", "install", "-q", package], dict(os.environ))
             except Gap:
                 print(f"bench: {package} cannot be had: its rows are a gap", file=sys.stderr)
+        there.write_text("\n".join(PEER_PACKAGES))
     return str(python)
 
 
@@ -73,6 +74,9 @@ def command_of(way: str, port: int, count: int) -> tuple[list[str], dict[str, st
     if language == "threads":  # threads/coffer-32
         client, threads = mode.split("-")
         return [str(PROGRAMS / THREADS_PROGRAM), client, str(port), str(max(count // int(threads), 1)), threads], environment
+    if language == "asyncio":  # asyncio/coffer-100
+        client, tasks = mode.rsplit("-", 1)
+        return [python_of(client), str(ROOT / "bench/python_async.py"), client, str(port), str(count), tasks], environment
     if language in C_PROGRAMS:
         return [str(PROGRAMS / C_PROGRAMS[language]), *words], environment
     if language == "python":
@@ -110,6 +114,7 @@ def run_once(way: str, port: int, count: int, core: int | None) -> dict[str, flo
 # ---- instructions: what one more GET costs is the difference of a long and a short run
 
 SHORT, LONG = 192, 2240  # both are whole batches of 64
+SHORT_OF_TASKS, LONG_OF_TASKS = 200, 2200  # whole rounds of 100 tasks
 
 
 def c_function(mode: str) -> str:
@@ -138,11 +143,12 @@ def collected(way: str, port: int, count: int) -> int:
 @cache
 def instructions(way: str, port: int) -> float:
     """User instructions of one GET. Where a whole process is counted, the measuring loop is taken out again."""
-    one_get = (collected(way, port, LONG) - collected(way, port, SHORT)) / (LONG - SHORT)
     language, mode = way.split("/")
-    if language in C_PROGRAMS or mode == "empty":
+    short, long = (SHORT_OF_TASKS, LONG_OF_TASKS) if language == "asyncio" else (SHORT, LONG)
+    one_get = (collected(way, port, long) - collected(way, port, short)) / (long - short)
+    if language in C_PROGRAMS or mode.startswith("empty"):
         return one_get
-    return one_get - instructions(f"{language}/empty", port)
+    return one_get - instructions(f"{language}/empty-{mode.rsplit('-', 1)[1]}" if language == "asyncio" else f"{language}/empty", port)
 
 
 # ---- starts
