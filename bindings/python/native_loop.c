@@ -1,6 +1,7 @@
 #include "native_loop.h"
 
 #include <coffer/mux.h>
+#include <coffer/tls.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 
 struct coffer__py_loop {
     coffer_mux *mux;
+    coffer_client *client; /* the mux's */
     PyObject *create_future, *call_soon, *turn;
     PyObject *set_result, *set_exception; /* names of methods */
     int wake_fd;
@@ -19,7 +21,12 @@ struct coffer__py_loop {
 /* One connection. Its capsule is the mux's from the order to connect until its end. */
 typedef struct py_link {
     uint32_t name;
+    const coffer_endpoint *endpoint;
     PyObject *write; /* of its transport, once it is connected */
+    coffer_tls *tls; /* once it is connected; NULL: plain */
+    coffer_login *login; /* what the options say; NULL: nobody, or the two below */
+    PyObject *username, *password; /* what the program's function said */
+    bool wants_login, is_told; /* the mux knows that it is open */
 } py_link;
 
 static const char LOOP_NAME[] = "coffer.loop", LINK_NAME[] = "coffer.link";
@@ -111,9 +118,13 @@ static bool ask_turn(coffer__py_loop *loop) {
 }
 
 /* What an entry ends with. */
-static PyObject *gone_on(coffer__py_loop *loop) {
+static bool went_on(coffer__py_loop *loop) {
     settle_stopped(loop);
-    return ask_turn(loop) ? Py_NewRef(Py_None) : NULL;
+    return ask_turn(loop);
+}
+
+static PyObject *gone_on(coffer__py_loop *loop) {
+    return went_on(loop) ? Py_NewRef(Py_None) : NULL;
 }
 
 static bool advance(coffer__py_op *op) {
@@ -153,19 +164,25 @@ void coffer__py_loop_add_metrics(const coffer__py_loop *loop, coffer_metrics *me
 static void link_finalise(PyObject *capsule) {
     py_link *at = PyCapsule_GetPointer(capsule, LINK_NAME);
     Py_XDECREF(at->write);
+    coffer_tls_free(at->tls);
+    coffer_login_free(at->login);
+    Py_XDECREF(at->username);
+    Py_XDECREF(at->password);
     PyMem_Free(at);
 }
 
 /* A capsule that the mux holds; borrowed. NULL with an exception. */
-static PyObject *link_new(coffer__py_loop *loop, uint32_t name) {
+static PyObject *link_new(coffer__py_loop *loop, const coffer_order *order) {
     py_link *at = PyMem_Calloc(1, sizeof *at);
     PyObject *capsule = at == NULL ? PyErr_NoMemory() : PyCapsule_New(at, LINK_NAME, link_finalise);
     if (capsule == NULL) {
         PyMem_Free(at);
         return NULL;
     }
-    at->name = name;
-    coffer_mux_set_link_data(loop->mux, name, capsule);
+    at->name = order->link;
+    at->endpoint = order->endpoint;
+    at->wants_login = order->wants_login;
+    coffer_mux_set_link_data(loop->mux, order->link, capsule);
     return capsule;
 }
 
@@ -183,25 +200,52 @@ static PyObject *text_of(coffer_slice text) {
 
 static PyObject *connect_order(coffer__py_loop *loop, const coffer_order *order) {
     const coffer_endpoint *at = order->endpoint;
-    PyObject *capsule = link_new(loop, order->link);
+    PyObject *capsule = link_new(loop, order);
     return capsule == NULL ? NULL
                            : Py_BuildValue("sONiNN", "connect", capsule, text_of(at->host), (int)at->port, text_of(at->path),
                                            PyBool_FromLong(order->wants_login));
 }
 
-/* The mux's reference goes with it. */
-static PyObject *close_order(const coffer_order *order) {
-    return order->link_data == NULL ? Py_NewRef(Py_None) : Py_BuildValue("sN", "close", (PyObject *)order->link_data);
-}
-
-/* False with an exception: what is wrong with the transport, its connection_lost will say too. */
-static bool write_out(const coffer_order *order) {
-    py_link *at = PyCapsule_GetPointer(order->link_data, LINK_NAME);
-    PyObject *bytes = PyBytes_FromStringAndSize(order->data.data, (Py_ssize_t)order->data.len);
+/* To its transport. False with an exception: what is wrong with it, connection_lost will say too. */
+static bool write_bytes(const py_link *at, coffer_slice data) {
+    PyObject *bytes = PyBytes_FromStringAndSize(data.data, (Py_ssize_t)data.len);
     PyObject *written = bytes == NULL ? NULL : PyObject_CallFunctionObjArgs(at->write, bytes, NULL);
     Py_XDECREF(bytes);
     Py_XDECREF(written);
     return written != NULL;
+}
+
+/* What TLS has to say. */
+static bool write_tls(const py_link *at) {
+    coffer_slice output = coffer_tls_output(at->tls);
+    bool written = output.len == 0 || at->write == NULL || write_bytes(at, output);
+    coffer_tls_sent(at->tls, output.len);
+    return written;
+}
+
+/* The mux's reference goes with it. */
+static PyObject *close_order(const coffer_order *order) {
+    if (order->link_data == NULL) {
+        return Py_NewRef(Py_None);
+    }
+    py_link *at = PyCapsule_GetPointer(order->link_data, LINK_NAME);
+    if (at->tls != NULL) {
+        coffer_tls_shutdown(at->tls);
+        if (!write_tls(at)) {
+            PyErr_Clear();
+        }
+    }
+    return Py_BuildValue("sN", "close", (PyObject *)order->link_data);
+}
+
+/* Where TLS cannot take it, what came to the link says why. */
+static bool write_out(const coffer_order *order) {
+    py_link *at = PyCapsule_GetPointer(order->link_data, LINK_NAME);
+    if (at->tls == NULL) {
+        return write_bytes(at, order->data);
+    }
+    (void)coffer_tls_write(at->tls, order->data);
+    return write_tls(at);
 }
 
 /* Into the list, which is made for the first. */
@@ -250,42 +294,104 @@ PyObject *coffer__py_loop_turn(PyObject *self, PyObject *args) {
 
 /* ---- what became of a connection --------------------------------------------------------------------------------------- */
 
-/* (loop, link, write, user name or None, password or None): it is connected */
-PyObject *coffer__py_loop_opened(PyObject *self, PyObject *args) {
-    PyObject *loop_capsule, *link_capsule, *write_method;
+/* The mux holds a reference as long as the link is its own. */
+static void lose(coffer__py_loop *loop, PyObject *capsule, coffer_status why, const char *words) {
+    const py_link *at = PyCapsule_GetPointer(capsule, LINK_NAME);
+    if (coffer_mux_lost(loop->mux, at->name, why, words, coffer_now_us())) {
+        Py_DECREF(capsule);
+    }
+}
+
+/* The mux is told, once the connection is as it should be. False with an exception. */
+static bool tell_opened(coffer__py_loop *loop, PyObject *capsule) {
+    py_link *at = PyCapsule_GetPointer(capsule, LINK_NAME);
+    const char *username = "", *password = "";
     Py_ssize_t username_len = 0, password_len = 0;
-    const char *username = NULL, *password = NULL;
+    if (at->username != NULL && ((username = PyUnicode_AsUTF8AndSize(at->username, &username_len)) == NULL ||
+                                 (password = PyUnicode_AsUTF8AndSize(at->password, &password_len)) == NULL)) {
+        return false;
+    }
+    coffer_slice user = at->login != NULL ? coffer_login_username(at->login) : coffer_slice_of(username, (size_t)username_len);
+    coffer_slice secret = at->login != NULL ? coffer_login_password(at->login) : coffer_slice_of(password, (size_t)password_len);
+    at->is_told = true;
+    coffer_mux_opened(loop->mux, at->name, user, secret, coffer_now_us());
+    coffer_login_free(at->login);
+    at->login = NULL;
+    Py_CLEAR(at->username);
+    Py_CLEAR(at->password);
+    return true;
+}
+
+/* TLS, and whom to log in as. False where it is lost by that. */
+static bool settle_link(coffer__py_loop *loop, PyObject *capsule) {
+    py_link *at = PyCapsule_GetPointer(capsule, LINK_NAME);
+    coffer_error error = {.status = COFFER_OK};
+    bool asks = at->wants_login && at->username == NULL;
+    if ((asks && coffer_login_new(&at->login, loop->client, &error) != COFFER_OK) ||
+        (at->endpoint->tls && coffer_tls_new(&at->tls, loop->client, at->endpoint, &error) != COFFER_OK)) {
+        lose(loop, capsule, error.status, error.text);
+        return false;
+    }
+    return true;
+}
+
+/* (loop, link, write, user name or None, password or None): it is connected. False: and no use */
+PyObject *coffer__py_loop_opened(PyObject *self, PyObject *args) {
+    PyObject *loop_capsule, *capsule, *write_method, *username, *password;
     coffer__py_loop *loop;
     py_link *at;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OOOz#z#", &loop_capsule, &link_capsule, &write_method, &username, &username_len, &password, &password_len) ||
-        !link_and_loop(loop_capsule, link_capsule, &loop, &at)) {
+    if (!PyArg_ParseTuple(args, "OOOOO", &loop_capsule, &capsule, &write_method, &username, &password) ||
+        !link_and_loop(loop_capsule, capsule, &loop, &at)) {
         return NULL;
     }
     Py_XDECREF(at->write);
     at->write = Py_NewRef(write_method);
-    coffer_mux_opened(loop->mux, at->name, coffer_slice_of(username, (size_t)username_len), coffer_slice_of(password, (size_t)password_len),
-                      coffer_now_us());
-    return gone_on(loop);
+    at->username = username == Py_None ? NULL : Py_NewRef(username);
+    at->password = password == Py_None ? NULL : Py_NewRef(password);
+    bool is_settled = settle_link(loop, capsule);
+    bool done = !is_settled || (at->tls != NULL ? write_tls(at) : tell_opened(loop, capsule));
+    return done && went_on(loop) ? PyBool_FromLong(is_settled) : NULL;
 }
 
-/* (loop, link, buffer, count): so many bytes came */
+/* Through TLS: what it makes ready, gives out, and finds wrong. */
+static bool feed_tls(coffer__py_loop *loop, PyObject *capsule, coffer_slice in) {
+    py_link *at = PyCapsule_GetPointer(capsule, LINK_NAME);
+    coffer_slice plain;
+    coffer_status status = coffer_tls_feed(at->tls, in, &plain);
+    bool done = write_tls(at);
+    if (done && !at->is_told && coffer_tls_ready(at->tls)) {
+        done = tell_opened(loop, capsule);
+    }
+    if (done && plain.len > 0) {
+        coffer_mux_fed(loop->mux, at->name, plain, coffer_now_us());
+    }
+    if (done && status != COFFER_OK) {
+        lose(loop, capsule, status, coffer_tls_message(at->tls));
+    }
+    return done;
+}
+
+/* (loop, link, buffer, count): so many bytes came. False: no more are wanted */
 PyObject *coffer__py_loop_fed(PyObject *self, PyObject *args) {
-    PyObject *loop_capsule, *link_capsule;
+    PyObject *loop_capsule, *capsule;
     Py_buffer view;
     Py_ssize_t count;
     coffer__py_loop *loop;
     py_link *at;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OOy*n", &loop_capsule, &link_capsule, &view, &count)) {
+    if (!PyArg_ParseTuple(args, "OOy*n", &loop_capsule, &capsule, &view, &count)) {
         return NULL;
     }
-    bool is_right = link_and_loop(loop_capsule, link_capsule, &loop, &at) && count >= 0 && count <= view.len;
-    if (is_right) {
+    bool done = link_and_loop(loop_capsule, capsule, &loop, &at) && count >= 0 && count <= view.len;
+    if (done && at->tls != NULL) {
+        done = feed_tls(loop, capsule, coffer_slice_of(view.buf, (size_t)count));
+    } else if (done) {
         coffer_mux_fed(loop->mux, at->name, coffer_slice_of(view.buf, (size_t)count), coffer_now_us());
     }
     PyBuffer_Release(&view);
-    return is_right ? gone_on(loop) : NULL;
+    bool is_well = done && (at->tls == NULL || coffer_tls_status(at->tls) == COFFER_OK);
+    return done && went_on(loop) ? PyBool_FromLong(is_well) : NULL;
 }
 
 /* (loop, link, "CONNECT" or the like, words): it could not be connected, or is gone */
@@ -366,6 +472,7 @@ static coffer__py_loop *loop_new(coffer_client *client, int wake_fd) {
         PyErr_NoMemory();
         return NULL;
     }
+    loop->client = client;
     loop->wake_fd = fd;
     loop->armed_us = UINT64_MAX;
     return loop;

@@ -8,7 +8,7 @@
  *     loop_drop(loop, future)                             nobody waits for it: its op is freed, its reply will go to nobody
  *     loop_close(loop)                                    everything under way ends with ClosedError; a last loop_turn gives the orders to close
  *
- * Sockets, names and timers are Python's (coffer/aio/_driver.py). `call_soon(turn)` is called once when there is something to do, `wake_fd` (an eventfd) is
+ * Sockets, names and timers are Python's, TLS and credentials of the options the core's (coffer/aio/_driver.py). `call_soon(turn)` is called once when there is something to do, `wake_fd` (an eventfd) is
  * written to when another thread has ended a wait. An order is ("connect", link, host, port, path, wants_login) or ("close", link); a link is a capsule.
  * All of a loop belongs to one thread, and every entry holds the GIL. */
 #ifndef COFFER_PYTHON_NATIVE_LOOP_H

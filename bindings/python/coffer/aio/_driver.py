@@ -39,7 +39,13 @@ class _Connection(asyncio.BufferedProtocol):
         return self.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.fed(self.core, self.link, self.buffer, nbytes)
+        if not self.fed(self.core, self.link, self.buffer, nbytes):
+            self.abandon()
+
+    def abandon(self) -> None:
+        """The core has no more use for it."""
+        if self.transport is not None:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         core.loop_hold(self.core, self.link, True)
@@ -171,7 +177,8 @@ class Driver:
             return
         self._there[link] = connection
         self._keep_alive(transport.get_extra_info("socket"))
-        core.loop_opened(self.core, link, transport.write, username, password)
+        if not core.loop_opened(self.core, link, transport.write, username, password):
+            connection.abandon()
 
     def _keep_alive(self, sock: Any) -> None:
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
