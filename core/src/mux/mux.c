@@ -126,6 +126,7 @@ static void go_on(coffer_mux *mux, coffer_task *task) {
         return;
     }
     coffer__task_set_under_way(task, false);
+    coffer__task_dequeue(task);
     if (task->is_chore) {
         coffer_task_free(task);
     } else {
@@ -196,6 +197,14 @@ static void leave(coffer_mux *mux) {
     }
 }
 
+/* Who calls is told by what the task says now: not once more by the row of those that stopped, where it did so on the way out. */
+static coffer_want told_by_itself(coffer_task *task) {
+    if (task->want != COFFER_WANT_REPLY) {
+        coffer__task_dequeue(task);
+    }
+    return task->want;
+}
+
 coffer_status coffer_mux_submit(coffer_mux *mux, coffer_op *op, void *data, uint64_t now_us, coffer_task **task) {
     *task = NULL;
     if (mux->closed) {
@@ -208,7 +217,11 @@ coffer_status coffer_mux_submit(coffer_mux *mux, coffer_op *op, void *data, uint
         run(mux, *task);
     }
     leave(mux);
-    return *task == NULL ? COFFER_NO_MEMORY : COFFER_OK;
+    if (*task == NULL) {
+        return COFFER_NO_MEMORY;
+    }
+    (void)told_by_itself(*task);
+    return COFFER_OK;
 }
 
 coffer_want coffer_task_run(coffer_task *task, uint64_t now_us) {
@@ -221,7 +234,7 @@ coffer_want coffer_task_run(coffer_task *task, uint64_t now_us) {
     task->want = COFFER_WANT_REPLY;
     run(mux, task);
     leave(mux);
-    return task->want;
+    return told_by_itself(task);
 }
 
 coffer_task *coffer_mux_next_stopped(coffer_mux *mux) {
