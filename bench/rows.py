@@ -346,6 +346,15 @@ ROWS: dict[str, tuple[str, list[Part]]] = {
             tasks_at_once("asyncio, mem://, 1 task: over a coroutine that does nothing", "asyncio/coffer-mem-1", "asyncio/empty-1", None),
         ],
     ),
+    "T8": (
+        "OpenResty, 50 light threads of one worker",
+        [
+            tasks_at_once("nginx, 50 light threads: over lua-resty-redis", "nginx/coffer-50", "nginx/resty-redis-50", 1.3),
+            tasks_at_once("nginx, the same with an envelope", "nginx/coffer-envelope-50", "nginx/resty-redis-50", 1.0),
+            tasks_at_once("nginx, over lua-resty-redis as requests use it", "nginx/coffer-50", "nginx/resty-redis-pooled-50", None),
+            tasks_at_once("nginx, mem://: over an L1 hit of mlcache", "nginx/coffer-mem-50", "nginx/mlcache-50", None),
+        ],
+    ),
     "T11": (
         "C, JSON compressed and sealed",
         [
@@ -380,7 +389,6 @@ ROWS: dict[str, tuple[str, list[Part]]] = {
             ("Python over C", binding_price("python", "Python")),
             ("Lua 5.4 over C", binding_price("lua5.4", "Lua 5.4")),
             ("LuaJIT over C", binding_price("luajit", "LuaJIT")),
-            *parts(Comparison("LuaJIT, over lua-resty-redis", "luajit/coffer", "luajit/resty-redis")),
         ],
     ),
 }

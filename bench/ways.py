@@ -37,8 +37,6 @@ C_FUNCTIONS = {
     "coffer-json-packed": "get_coffer_json",
 }
 
-NOT_HERE = {"luajit/resty-redis": "lua-resty-redis runs in nginx only, which is row T8, not there yet"}
-
 
 class Gap(RuntimeError):
     """Why a figure cannot be had."""
@@ -66,8 +64,6 @@ def python_of(mode: str) -> str:
 
 def command_of(way: str, port: int, count: int) -> tuple[list[str], dict[str, str]]:
     """The command of a way, and its environment."""
-    if way in NOT_HERE:
-        raise Gap(NOT_HERE[way])
     language, mode = way.split("/")
     environment = dict(os.environ)
     words = [mode, str(port), str(count)]
@@ -77,6 +73,9 @@ def command_of(way: str, port: int, count: int) -> tuple[list[str], dict[str, st
     if language == "asyncio":  # asyncio/coffer-100
         client, tasks = mode.rsplit("-", 1)
         return [python_of(client), str(ROOT / "bench/python_async.py"), client, str(port), str(count), tasks], environment
+    if language == "nginx":  # nginx/coffer-50
+        client, threads = mode.rsplit("-", 1)
+        return [sys.executable, str(ROOT / "bench/nginx_get.py"), client, str(port), str(count), threads], environment
     if language in C_PROGRAMS:
         return [str(PROGRAMS / C_PROGRAMS[language]), *words], environment
     if language == "python":
