@@ -5,6 +5,7 @@
  *   coffer   coffer_get in a raw namespace: bytes in, bytes out
  *   coffer-envelope   the same with envelopes (checksum, entry id, freshness)
  *   coffer-mem   coffer_get of mem://
+ *   coffer-off   coffer_get where caching is turned off: what an operation costs that asks nobody
  *   hiredis-json, coffer-json-sealed, coffer-json-packed   857 bytes of JSON: plain; sealed; compressed and sealed
  *   hiredis-pipeline, hiredis-mget, coffer-many   100 keys at once: 100 GETs pipelined, one MGET, coffer_get_many
  *
@@ -155,6 +156,23 @@ static void open_mem(unsigned short port) {
         coffer_set(cache, COFFER_SLICE("key:1"), coffer_slice_of(bytes, sizeof bytes), NULL, &error) != COFFER_OK) {
         die(error.text);
     }
+}
+
+static void open_off(unsigned short port) {
+    coffer_error error;
+    (void)port;
+    if (coffer_open_url(&cache, "mem://?prefix=bench&enabled=false", &error) != COFFER_OK) {
+        die(error.text);
+    }
+}
+
+static size_t get_coffer_off(void) {
+    coffer_value value;
+    coffer_error error;
+    if (coffer_get(cache, COFFER_SLICE("key:1"), NULL, &value, &error) != COFFER_MISS) {
+        die("a cache that is turned off has a value");
+    }
+    return VALUE_BYTES;
 }
 
 /* ---- a record of JSON: what its key is on the server stands in json_key ---- */
@@ -348,6 +366,7 @@ static const way ways[] = {
     {"coffer", open_coffer, get_coffer, VALUE_BYTES, 1},
     {"coffer-envelope", open_envelope, get_coffer, VALUE_BYTES, 1},
     {"coffer-mem", open_mem, get_coffer, VALUE_BYTES, LOCAL_BATCH},
+    {"coffer-off", open_off, get_coffer_off, VALUE_BYTES, LOCAL_BATCH},
     {"hiredis-json", open_hiredis_json, get_hiredis_json, RECORD_BYTES, 1},
     {"coffer-json-sealed", open_json_sealed, get_coffer_json, RECORD_BYTES, 1},
     {"coffer-json-packed", open_json_packed, get_coffer_json, RECORD_BYTES, 1},

@@ -20,6 +20,11 @@ local ways = {
         assert(cache:set("key:1", ("x"):rep(VALUE_BYTES)))
         return function() return cache:get("key:1") end
     end},
+    ["coffer-off"] = {batch = LOCAL_BATCH, open = function()
+        local cache = open_coffer("mem://", {enabled = false})
+        local value = ("x"):rep(VALUE_BYTES)
+        return function() return cache:get("key:1") == nil and value end
+    end},
     empty = {batch = LOCAL_BATCH, open = function()
         local value = ("x"):rep(VALUE_BYTES)
         return function() return value end

@@ -42,6 +42,14 @@ def open_coffer_mem(port: int) -> Callable[[], object]:
     return lambda: cache.get("key:1")
 
 
+def open_coffer_off(port: int) -> Callable[[], object]:
+    import coffer
+
+    cache = coffer.Cache("mem://", prefix="bench", enabled=False)
+    value = b"x" * VALUE_BYTES
+    return lambda: cache.get("key:1", value)
+
+
 def open_empty(port: int) -> Callable[[], object]:
     value = b"x" * VALUE_BYTES
     return lambda: value
@@ -125,13 +133,14 @@ WAYS = {
     "coffer": open_coffer,
     "coffer-envelope": open_coffer_envelope,
     "coffer-mem": open_coffer_mem,
+    "coffer-off": open_coffer_off,
     "empty": open_empty,
     "redis-py": open_redis_py,
     "valkey-glide": open_glide,
 }
 
 
-LOCAL = {"coffer-mem", "empty"}
+LOCAL = {"coffer-mem", "coffer-off", "empty"}
 
 
 def times_one_by_one(get: Callable[[], object], count: int) -> list[float]:

@@ -199,13 +199,13 @@ def metrics_price(what: str, ours: str, kind: str, target: float) -> Callable[[s
 
 
 def binding_price(language: str, title: str) -> Callable[[str, Settings, int], list[Row]]:
-    """What a language adds to C: a GET of the server, and one of mem://."""
+    """What a language adds to C: a GET of the server, one of mem://, and one where caching is turned off."""
 
     def measure(name: str, settings: Settings, port: int) -> list[Row]:
         rows = []
-        for mode, where in (("coffer", "GET of the server"), ("coffer-mem", "get of mem://")):
+        for mode, where in (("coffer", "GET of the server"), ("coffer-mem", "get of mem://"), ("coffer-off", "get that asks nobody")):
             ours, peer = f"{language}/{mode}", f"c/{mode}"
-            row, _ = compare(name, Comparison(f"{title}: {where}, over C", ours, peer, local=mode == "coffer-mem"), settings, port)
+            row, _ = compare(name, Comparison(f"{title}: {where}, over C", ours, peer, local=mode != "coffer"), settings, port)
             rows += [counted(row, [ours, peer], port), *more_instructions(row, f"{title}: {where}, user instructions more than C")]
         return rows
 
