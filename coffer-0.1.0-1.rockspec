@@ -37,6 +37,7 @@ build = {
          ["resty.coffer.driver"] = "bindings/lua/lib/resty/coffer/driver.lua",
          ["resty.coffer.fitting"] = "bindings/lua/lib/resty/coffer/fitting.lua",
          ["resty.coffer.link"] = "bindings/lua/lib/resty/coffer/link.lua",
+         ["resty.coffer.loaders"] = "bindings/lua/lib/resty/coffer/loaders.lua",
          ["resty.coffer.queue"] = "bindings/lua/lib/resty/coffer/queue.lua",
          ["resty.coffer.running"] = "bindings/lua/lib/resty/coffer/running.lua",
       },

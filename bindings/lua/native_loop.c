@@ -24,6 +24,7 @@ struct coffer__lua_loop {
     bool holds;
     lua_Integer number;
     coffer_mux *mux;
+    coffer_client *client; /* the mux's */
     slot *slots; /* slot 0 stands for none */
     uint32_t slot_count, slot_cap;
     uint32_t first_free, first_left;
@@ -141,6 +142,7 @@ int coffer__lua_loop_new(lua_State *lua) {
     }
     loop->refs = 1;
     loop->is_owned = true;
+    loop->client = client;
     loop->number = number;
     *box = loop;
     return 1;
@@ -388,9 +390,33 @@ static coffer_slice text_of(lua_State *lua, int index) {
     return lua_type(lua, index) == LUA_TSTRING ? coffer__lua_slice(lua, index) : coffer_slice_of(NULL, 0);
 }
 
+/* As the options say, which may name a file. */
+static coffer_status open_as_options(coffer__lua_loop *loop, uint32_t link, coffer_error *error) {
+    coffer_login *login = NULL;
+    coffer_status status = coffer_login_new(&login, loop->client, error);
+    if (status == COFFER_OK) {
+        coffer_mux_opened(loop->mux, link, coffer_login_username(login), coffer_login_password(login), coffer_now_us());
+        coffer_login_free(login);
+    } else {
+        coffer_mux_lost(loop->mux, link, status, error->text, coffer_now_us());
+    }
+    return status;
+}
+
 int coffer__lua_loop_opened(lua_State *lua) {
-    coffer_mux_opened(enter(lua, 1)->mux, link_of(lua), text_of(lua, 3), text_of(lua, 4), coffer_now_us());
-    return 0;
+    coffer_error error = {.status = COFFER_OK};
+    coffer__lua_loop *loop = enter(lua, 1);
+    bool wants_login = lua_toboolean(lua, 3) != 0;
+    if (wants_login && lua_isnoneornil(lua, 4)) {
+        coffer_status status = open_as_options(loop, link_of(lua), &error);
+        if (status != COFFER_OK) {
+            return coffer__lua_fail(lua, status, error.text);
+        }
+    } else {
+        coffer_mux_opened(loop->mux, link_of(lua), text_of(lua, 4), text_of(lua, 5), coffer_now_us());
+    }
+    lua_pushboolean(lua, 1);
+    return 1;
 }
 
 int coffer__lua_loop_reopened(lua_State *lua) {

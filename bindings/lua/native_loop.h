@@ -57,7 +57,9 @@ int coffer__lua_loop_stopped(
     lua_State *lua); /* (loop, table) -> how many, whose slots are at 1, 2, ... in the table; seconds until loop_tick is wanted */
 int coffer__lua_loop_tick(lua_State *lua); /* (loop) -> seconds until it is wanted again, a large number for never */
 
-int coffer__lua_loop_opened(lua_State *lua); /* (loop, link, username or nil, password or nil) */
+int coffer__lua_loop_opened(
+    lua_State *lua); /* (loop, link, wants_login, username or nil, password or nil) -> true; nil, message, code: close it. What is nil
+                                                is as the options say. */
 int coffer__lua_loop_reopened(lua_State *lua); /* (loop, link) */
 int coffer__lua_loop_fed(lua_State *lua); /* (loop, link, bytes) */
 int coffer__lua_loop_lost(lua_State *lua); /* (loop, link, status by name, words or nil) */

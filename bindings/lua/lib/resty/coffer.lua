@@ -285,6 +285,15 @@ function Cache:peek(key, stale)
     return left, nil, value, entry.source == "stale"
 end
 
+--- Deletes everything in this namespace: as `clear`, which answers how much. True.
+function Cache:purge()
+    local count, err, source = self:clear()
+    if not count then
+        return nil, err, source
+    end
+    return true
+end
+
 --- As coffer.Cache's, and queued, queue_dropped, queue_failed: writes of phases that cannot wait.
 function Cache:stats()
     local figures, err, code = stats(self)

@@ -54,6 +54,15 @@ local function take_one(work, index, one)
     end
 end
 
+-- Another light thread is loading them, and here nobody can wait.
+local function refuse_pending(work, err, code)
+    for _, index in ipairs(work.pending) do
+        core.drop(work.begun[index].begun[4])
+        set_result(work, index, nil, err, code)
+    end
+    work.pending = {}
+end
+
 return function(coffer, Cache, own)
     local run, load_times = own.run, own.load_times
 
@@ -136,8 +145,8 @@ return function(coffer, Cache, own)
             error("coffer: a bulk is what coffer.new_bulk made", 2)
         end
         arguments.check_fields(opts, FIELDS)
-        local can, err, code = running.may_wait()
-        if not can then
+        local may_wait, err, code = running.may_wait()
+        if not may_wait and not core.is_local(self._handle) then
             return nil, err, code
         end
         local work = {
@@ -147,7 +156,7 @@ return function(coffer, Cache, own)
             loads = {}, -- indexes whose loader is to run here
             busy = 0, -- light threads that run loaders
             threads = {},
-            concurrency = max(opts and opts.concurrency or CONCURRENCY, 1),
+            concurrency = may_wait and max(opts and opts.concurrency or CONCURRENCY, 1) or 1,
             results = {n = bulk.n * 3},
         }
         for index = 1, bulk.n do
@@ -157,8 +166,10 @@ return function(coffer, Cache, own)
         while #work.pending > 0 do
             local is_any = take_stopped(work)
             start_loads(work)
-            if not is_any then
+            if not is_any and may_wait then
                 running.wait_any(work.begun, work.pending)
+            elseif not is_any then
+                refuse_pending(work, err, code)
             end
         end
         for index = 1, #work.threads do

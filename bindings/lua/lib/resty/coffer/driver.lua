@@ -14,6 +14,7 @@
 
 local core = require "coffer.core"
 local link = require "resty.coffer.link"
+local loaders = require "resty.coffer.loaders"
 
 local ngx = ngx
 local now, timer_at = ngx.now, ngx.timer.at
@@ -25,6 +26,7 @@ if not has_semaphore then
 end
 
 local WAIT_S, SOON_S = 0.1, 0.001 -- nobody waits longer, or shorter, before looking again
+local LOOK_S = 0.05 -- it is looked for who is gone no more often
 local START_S = 0.5 -- a timer that has not begun by then never will
 local KEPT_WAITERS = 256
 
@@ -54,6 +56,7 @@ function driver.new(handle, settings)
         spare = {}, -- waiters at rest
         stopped = {}, -- scratch
         due = 0, -- when somebody who waits looks again, by ngx.now
+        looked = 0, -- when it was looked for those who are gone
         starting = 0, -- links whose timer has not begun
     }, Driver)
     drivers[number] = self
@@ -80,7 +83,7 @@ end
 
 -- Not one that was posted once too often.
 local function give_waiter(self, waiter)
-    waiter.stopped = false
+    waiter.stopped, waiter.op = false, nil
     local spare = self.spare
     if #spare < KEPT_WAITERS and waiter.semaphore:count() == 0 then
         spare[#spare + 1] = waiter
@@ -112,15 +115,16 @@ end
 function Driver:wait(op, slot, due)
     local waiter = take_waiter(self)
     self.waiters[slot] = waiter
+    waiter.op = op
     self:schedule()
     while not waiter.stopped do
         due = due > WAIT_S and WAIT_S or due < SOON_S and SOON_S or due
         self.due = now() + due
         local is_posted = waiter.semaphore:wait(due)
         if not waiter.stopped then
+            self:mind_the_gone()
             due = core.loop_tick(self.loop)
             self:settle()
-            self:mind_starting()
             if not is_posted and core.is_stopped(op) then
                 break
             end
@@ -143,9 +147,9 @@ function Driver:wait_any(slots)
         due = due > WAIT_S and WAIT_S or due < SOON_S and SOON_S or due
         self.due = now() + due
         waiter.semaphore:wait(due)
+        self:mind_the_gone()
         core.loop_tick(self.loop)
         self:settle()
-        self:mind_starting()
     end
     for _, slot in ipairs(slots) do
         self.waiters[slot] = nil
@@ -153,11 +157,46 @@ function Driver:wait_any(slots)
     give_waiter(self, waiter)
 end
 
--- ---- orders ----
+-- ---- who is gone ----
+-- A request may end in the middle of a call or of a loader, without a word to anybody. What it was
+-- at would be freed when it is collected; but others may wait for what it loads.
 
-local function refuse_link(self, id, why)
-    core.loop_lost(self.loop, id, "CONNECT", why)
+-- Operations that have stopped, with nobody behind the semaphore that was posted.
+local function drop_unfetched(self)
+    for slot, waiter in pairs(self.waiters) do
+        if waiter.op and waiter.stopped and waiter.semaphore:count() > 0 then
+            self.waiters[slot] = nil
+            core.drop(waiter.op)
+        end
+    end
 end
+
+-- nginx drops a timer where too many run, and says so in its log alone.
+local function drop_unbegun(self, time)
+    for id, state in pairs(self.links) do
+        if not state.has_begun and state.since < time - START_S then
+            self:forget(state)
+            core.loop_lost(self.loop, id, "CONNECT", "nginx did not run the timer to connect in; "
+                .. "lua_max_running_timers may be too small")
+        end
+    end
+end
+
+--- By those who wait, from time to time.
+function Driver:mind_the_gone()
+    local time = now()
+    if time - self.looked < LOOK_S then
+        return
+    end
+    self.looked = time
+    drop_unfetched(self)
+    loaders.drop_dead()
+    if self.starting > 0 then
+        drop_unbegun(self, time)
+    end
+end
+
+-- ---- orders ----
 
 local function begin_link(self, id, state)
     self.links[id] = state
@@ -166,7 +205,7 @@ local function begin_link(self, id, state)
     local is_made, err = timer_at(0, link.run, self, state)
     if not is_made then
         self:forget(state)
-        refuse_link(self, id, "nginx gives no timer to connect in: " .. err)
+        core.loop_lost(self.loop, id, "CONNECT", "nginx gives no timer to connect in: " .. err)
     end
 end
 
@@ -250,22 +289,6 @@ end
 function Driver:begun(state)
     state.has_begun = true
     self.starting = self.starting - 1
-end
-
--- nginx drops a timer where too many run, and says so in its log alone.
-function Driver:mind_starting()
-    if self.starting == 0 then
-        return
-    end
-    local before = now() - START_S
-    for id, state in pairs(self.links) do
-        if not state.has_begun and state.since < before then
-            self:forget(state)
-            refuse_link(self, id, "nginx did not run the timer to connect in; "
-                .. "lua_max_running_timers may be too small")
-        end
-    end
-    self:deliver()
 end
 
 --- In a worker that exits: whether this link may go. What is idle may; the rest (a sentinel that is

@@ -176,7 +176,6 @@ local function settings_of(option, own)
         client_id = last_id,
         credentials = own.credentials,
         username = option("username"),
-        password_file = option("password_file"),
         db = option("db"),
         timeout_ms = milliseconds(option("timeout")),
         idle_ms = milliseconds(option("pool_idle_timeout")),

@@ -1,7 +1,7 @@
 --- One connection of a driver, in the context of a timer.
 --
--- settings: client_id, username, db, credentials (a function or nil), password_file, timeout_ms,
--- idle_ms, pool_size, tls_server_name, tls_insecure_skip_verify, client_certificate, client_key.
+-- settings: client_id, username, db, credentials (a function or nil), timeout_ms, idle_ms,
+-- pool_size, tls_server_name, tls_insecure_skip_verify, client_certificate, client_key.
 
 local core = require "coffer.core"
 
@@ -9,7 +9,7 @@ local ngx = ngx
 local tcp, spawn, kill = ngx.socket.tcp, ngx.thread.spawn, ngx.thread.kill
 local exiting, random = ngx.worker.exiting, math.random
 local log, WARN = ngx.log, ngx.WARN
-local pcall, tostring, type, io = pcall, tostring, type, io
+local pcall, tostring, type = pcall, tostring, type
 
 local CHUNK_BYTES = 65536
 local REST_S, RESTS = 0.2, 5 -- how often a writer at rest looks up; unused for so many: to the pool
@@ -64,8 +64,11 @@ local function shake_hands(settings, state, socket)
         end
     end
     local is_done, err = socket:sslhandshake(false, name, verify)
-    if is_done then
+    if is_done and socket:getreusedtimes() then
         return true
+    end
+    if is_done then -- said so too early (openresty/lua-nginx-module#2506): the socket is closed
+        return nil, "CERTIFICATE", "it is not trusted, or does not match the name " .. name
     end
     err = tostring(err)
     if verify and (name:find(":", 1, true) or name:find("^%d+%.%d+%.%d+%.%d+$")) then
@@ -106,7 +109,7 @@ local function connect(settings, state)
     return socket
 end
 
--- ---- logging in ----
+-- ---- logging in, where a function says as whom ----
 
 local function ask(credentials)
     local is_done, username, password = pcall(credentials)
@@ -120,44 +123,6 @@ local function ask(credentials)
         return nil
     end
     return username, password
-end
-
--- True, and user name and password unless the options say them; or nil, code, words.
-local function login(settings, state)
-    if not state.wants_login then
-        return true
-    end
-    if settings.credentials then
-        local username, password = ask(settings.credentials)
-        if not username then
-            return nil, "CREDENTIALS", "the function credentials gave none"
-        end
-        return true, username, password
-    end
-    if settings.password_file ~= "" then
-        local password, err = link.read_password(settings.password_file)
-        if not password then
-            return nil, "CREDENTIALS", err
-        end
-        return true, settings.username, password
-    end
-    return true
-end
-
---- The password in a file, whose last line end is not a part of it; or nil and why not.
-function link.read_password(path)
-    local what = "the option 'password_file': " .. path .. ": "
-    local file, err = io.open(path, "rb")
-    if not file then
-        return nil, what .. err
-    end
-    local text = file:read(CHUNK_BYTES + 1)
-    file:close()
-    text = (text or ""):gsub("\r?\n$", "")
-    if text == "" or #text > CHUNK_BYTES or text:find("%c") then
-        return nil, what .. "it is empty, has more than 64KiB, or holds more than one line"
-    end
-    return text
 end
 
 -- ---- open ----
@@ -324,14 +289,20 @@ local function open(driver, state)
     if code == USED then
         core.loop_reopened(driver.loop, state.id)
     else
-        local is_known, username, password = login(settings, state)
-        if state.closed then
-            return
+        local username, password
+        if settings.credentials and state.wants_login then
+            username, password = ask(settings.credentials)
+            if state.closed then
+                return
+            end
+            if not username then
+                return lose(driver, state, "CREDENTIALS", "the function credentials gave none")
+            end
         end
-        if not is_known then
-            return lose(driver, state, username, password)
+        local wants_login = state.wants_login
+        if not core.loop_opened(driver.loop, state.id, wants_login, username, password) then
+            return driver:forget(state), driver:settle()
         end
-        core.loop_opened(driver.loop, state.id, username, password)
     end
     state.reader = spawn(read, driver, state, socket)
     driver:settle()

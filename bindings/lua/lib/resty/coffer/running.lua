@@ -4,15 +4,14 @@
 -- what is in this process (mem://) is answered all the same; of a server's reads are refused, and
 -- writes queued.
 
-local arguments = require "coffer.arguments"
 local core = require "coffer.core"
 local driver = require "resty.coffer.driver"
+local loaders = require "resty.coffer.loaders"
 
 local ngx = ngx
 local get_phase = ngx.get_phase
-local pcall, error, type, ipairs, setmetatable = pcall, error, type, ipairs, setmetatable
+local pcall, error, ipairs, setmetatable = pcall, error, ipairs, setmetatable
 local unpack = unpack or table.unpack
-local running_coroutine = coroutine.running
 
 local MAY_WAIT = {
     server_rewrite = true,
@@ -54,10 +53,13 @@ end
 
 -- What a call of coffer.core came to, once that is known.
 function answer(extra, value, err, source, op, slot, number, due)
-    if not slot then
-        return value, err, source, op
+    if slot then
+        return wait_for(number, op, slot, due, extra)
     end
-    return wait_for(number, op, slot, due, extra)
+    if op == nil then
+        return value, err, source
+    end
+    return value, err, source, op
 end
 
 --- Begins an operation: call(...) is one of coffer.core's. To be given to running.collect, in this
@@ -99,7 +101,7 @@ local function refused(phase)
     return nil, "nginx's phase " .. phase .. " cannot ask a server", "UNSUPPORTED"
 end
 
---- Whether calls may be begun and waited for: true; or nil, message, code.
+--- Whether calls may be waited for; or nil, message, code.
 function running.may_wait()
     local phase = get_phase()
     if MAY_WAIT[phase] then
@@ -215,52 +217,6 @@ local function finish_write(op)
     return core.COFFER_OK, nil, source
 end
 
--- ---- loaders ----
-
--- The load whose loader is running, by coroutine. A loader that loads another key in a light thread
--- of its own is not known as that key's parent.
-local loads = setmetatable({}, {__mode = "k"})
-
-local function loading()
-    return loads[running_coroutine() or 0]
-end
-
--- What the loader said about its TTL, in milliseconds: -1 for a value that is not to be kept. Or
--- nil and why it says nothing.
-local function lifetime_of(ttl)
-    if type(ttl) ~= "number" and type(ttl) ~= "string" then
-        return nil, "the TTL that the loader returned is a " .. type(ttl)
-    end
-    if type(ttl) == "number" and ttl < 0 then
-        return -1
-    end
-    local lifetime, err = arguments.times_of({ttl = ttl})
-    if not lifetime then
-        return nil, err
-    end
-    return lifetime
-end
-
--- In the light thread that asks, where it may yield.
-local function call_loader(load, loader, ...)
-    local thread = running_coroutine() or 0
-    local outer = loads[thread]
-    loads[thread] = load
-    local is_done, value, fault, ttl = pcall(loader, ...)
-    loads[thread] = outer
-    if not is_done then
-        return nil, value == nil and "the loader raised nil" or value
-    end
-    if value == nil and fault ~= nil then
-        return nil, fault
-    end
-    if ttl == nil then
-        return value
-    end
-    local lifetime, err = lifetime_of(ttl)
-    return value, err, lifetime
-end
-
 --- For coffer/operations.lua. handle_of: see there.
 function running.with(handle_of)
     local function supply(load, value, lifetime)
@@ -293,8 +249,8 @@ function running.with(handle_of)
         finish_write = finish_write,
         load_supply = supply,
         load_abort = abort,
-        call_loader = call_loader,
-        loading = loading,
+        call_loader = loaders.call,
+        loading = loaders.current,
     }
 end
 
