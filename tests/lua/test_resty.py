@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from interpreters import MODULES
+from interpreters import MODULES, ROOT
 from support import RedisServer, free_port, wait_until
 
 NGINX_MODULES = Path("/usr/lib/nginx/modules")
 
-CONFIG = """
+HEAD = """
 daemon off;
 worker_processes 2;
 pid {folder}/nginx.pid;
@@ -33,11 +34,14 @@ http {{
     scgi_temp_path {folder}/scgi;
     lua_package_path "{lua}/?.lua;;";
     lua_package_cpath "{lua}/?.so;;";
-    init_by_lua_block {{
+"""
+
+HTTP = """
+    init_by_lua_block {
         coffer = require "resty.coffer"
-        cache = assert(coffer.new("n", {{url = "{url}", ttl = "10m"}}))
+        cache = assert(coffer.new("n", {url = "SERVER", ttl = "10m"}))
         function show(...)
-            local words, count = {{}}, 1
+            local words, count = {}, 1
             for i = 1, select("#", ...) do
                 words[i] = tostring((select(i, ...)))
                 count = select(i, ...) ~= nil and i or count
@@ -45,26 +49,26 @@ http {{
             return table.concat(words, " ", 1, math.min(count, #words))
         end
         in_init = show(cache:get("k"))
-    }}
-    server {{
-        listen 127.0.0.1:{port};
-        location /run {{
-            content_by_lua_block {{
+    }
+    server {
+        listen 127.0.0.1:PORT;
+        location / { return 204; }
+        location /run {
+            content_by_lua_block {
                 ngx.req.read_body()
                 ngx.print(show(select(2, pcall(assert(loadstring(ngx.req.get_body_data()))))))
-            }}
-        }}
-        location /log {{
-            content_by_lua_block {{ ngx.print(show(cache:get("k"))) }}
-            log_by_lua_block {{ logged = {{show(cache:increment("visits")), show(cache:get("k"))}} }}
-        }}
-    }}
-}}
+            }
+        }
+        location /log {
+            content_by_lua_block { ngx.print(show(cache:get("k"))) }
+            log_by_lua_block { logged = {show(cache:increment("visits")), show(cache:get("k"))} }
+        }
+    }
 """
 
 
 class Nginx:
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, http_text: str = HTTP) -> None:
         program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
         if program is None or not (NGINX_MODULES / "ngx_http_lua_module.so").exists():
             pytest.skip("nginx with its Lua module is not installed (./dev deps --all)")
@@ -72,8 +76,9 @@ class Nginx:
             pytest.skip("the module for LuaJIT is not built (./dev build)")
         self.folder, self.port = folder, free_port()
         config = folder / "nginx.conf"
-        text = CONFIG.format(folder=folder, modules=NGINX_MODULES, lua=MODULES / "5.1", url=url, port=self.port)
-        config.write_text(text, encoding="utf-8")
+        head = HEAD.format(folder=folder, modules=NGINX_MODULES, lua=MODULES / "5.1")
+        text = http_text.replace("SERVER", url).replace("PORT", str(self.port))
+        config.write_text(head + text + "}\n", encoding="utf-8")
         command = [program, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(self._is_answering)
@@ -81,9 +86,10 @@ class Nginx:
     def _is_answering(self) -> bool:
         assert self.process.poll() is None, self.log()
         try:
-            return self.run("return 1") == "1"
+            self.ask("/")
         except OSError:
             return False
+        return True
 
     def log(self) -> str:
         return (self.folder / "error.log").read_text(encoding="utf-8")
@@ -199,6 +205,22 @@ def test_an_unused_connection_goes_into_the_pool_and_comes_back(nginx: Nginx) ->
 def test_a_blocking_call_says_what_to_use_instead(nginx: Nginx) -> None:
     code = 'return pcall(function() return require("coffer").open("redis://127.0.0.1:1/0"):get("k") end)'
     assert 'require "resty.coffer" has the same calls for nginx' in nginx.run(code)
+
+
+@pytest.mark.parametrize(
+    ("file", "path", "answers"), [("README.md", "/user?id=7", "Ada {}"), ("docs/openresty.md", "/users/7", "Ada ({})")]
+)
+def test_the_configuration_in_the_documentation_runs(server: RedisServer, tmp_path: Path, file: str, path: str, answers: str) -> None:
+    (fence,) = re.findall(r"^```nginx\n(.*?)^```$", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^http \{\n(.*)^\}\n", r"\1", fence, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^ *lua_package_c?path .*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"redis://[\d.:]+/0", "SERVER", text).replace("listen 8080;", "listen 127.0.0.1:PORT;")
+    nginx = Nginx(tmp_path, server.url, text)
+    try:
+        assert nginx.ask(path) == answers.format("loaded") + "\n"
+        assert nginx.ask(path) == answers.format("remote") + "\n"
+    finally:
+        nginx.stop()
 
 
 def test_a_worker_that_exits_waits_for_no_connection(shared_server: RedisServer, tmp_path: Path) -> None:
