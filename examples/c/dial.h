@@ -50,9 +50,6 @@ static void *dial_search(void *data) {
 
 /* False: it cannot be reached. */
 static bool dial_begin(dial *d, const coffer_endpoint *to, void (*ring)(void *data), void *data) {
-    if (to->tls) {
-        return dial_fail(d, COFFER_TLS, "this driver has no TLS");
-    }
     if (to->path.len >= sizeof d->path_address.sun_path) {
         return dial_fail(d, COFFER_CONNECT, "the path is too long");
     }

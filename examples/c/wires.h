@@ -4,13 +4,14 @@
  *     wires_turn(&wires)               before the loop waits: does what is ordered; gives the time until wires_tick is due
  *     wires_tick(&wires)               then, and when it was rung
  *     wire_ready(wire)                 a descriptor that is watched can be read or written
- *     wires_close(&wires)              when all tasks are freed; waits for names that are being looked up
+ *     wires_close(&wires)              when all tasks are freed, not by `stopped`; waits for names that are being looked up
  *
- * No TLS: it would stand between send and recv here and the mux (docs/drivers.md). */
+ * TLS, where it is asked for, stands between send and recv here and the mux (coffer/tls.h). docs/drivers.md explains the rest. */
 #ifndef WIRES_H
 #define WIRES_H
 
 #include <coffer/mux.h>
+#include <coffer/tls.h>
 
 #include "dial.h"
 
@@ -28,12 +29,14 @@ typedef struct wire {
     int fd; /* -1: none */
     void *watcher; /* the loop's */
     dial dial;
-    bool open, unwanted;
+    coffer_tls *tls; /* NULL: plain */
+    bool open, unwanted, wants_login, held;
     char *rest; /* of a write that the kernel did not take at once */
     size_t rest_bytes, rest_sent;
 } wire;
 
 struct wires {
+    coffer_client *client;
     coffer_mux *mux;
     bool (*watch)(wire *w, short events); /* POLLIN, POLLOUT, or 0: no more. False: it cannot */
     void (*ring)(void *wires); /* from any thread: have wires_tick called */
@@ -70,16 +73,117 @@ static void drop(wire *w) {
         w->after->before = w->before;
     }
     dial_clear(&w->dial);
+    coffer_tls_free(w->tls);
     free(w->rest);
     free(w);
+}
+
+static void lose_as(wire *w, coffer_status why, const char *detail) {
+    coffer_mux_lost(w->all->mux, w->link, why, detail, now_us());
+    drop(w);
 }
 
 static void lose(wire *w, coffer_status why, const char *text) {
     char name[300], detail[400];
     snprintf(detail, sizeof detail, "%s: %s", coffer_endpoint_name(w->endpoint, name, sizeof name), text);
-    coffer_mux_lost(w->all->mux, w->link, why, detail, now_us());
-    drop(w);
+    lose_as(w, why, detail);
 }
+
+/* ---- bytes ---- */
+
+static coffer_slice unsent(const wire *w) {
+    coffer_slice rest = coffer_slice_of(w->rest, w->rest_bytes);
+    rest.data = w->rest == NULL ? NULL : w->rest + w->rest_sent;
+    rest.len -= w->rest_sent;
+    return w->tls == NULL ? rest : coffer_tls_output(w->tls);
+}
+
+/* Sends what is to be sent; while the kernel does not take it the mux is held. False: it broke. */
+static bool push(wire *w) {
+    coffer_slice out = unsent(w);
+    ssize_t sent = out.len == 0 ? 0 : send(w->fd, out.data, out.len, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN) {
+        return false;
+    }
+    size_t sent_bytes = sent > 0 ? (size_t)sent : 0;
+    if (w->tls != NULL) {
+        coffer_tls_sent(w->tls, sent_bytes);
+    } else {
+        w->rest_sent += sent_bytes;
+    }
+    bool held = unsent(w).len > 0;
+    if (held == w->held) {
+        return true;
+    }
+    if (!held) {
+        free(w->rest);
+        w->rest = NULL;
+    }
+    w->held = held;
+    coffer_mux_hold(w->all->mux, w->link, held);
+    return w->all->watch(w, held ? POLLIN | POLLOUT : POLLIN);
+}
+
+/* `data` is lent: what does not pass at once is kept, and nothing more is written before it has. */
+static void write_to(wire *w, coffer_slice data) {
+    coffer_status status = w->tls == NULL ? COFFER_OK : coffer_tls_write(w->tls, data);
+    if (status != COFFER_OK) {
+        lose_as(w, status, coffer_tls_message(w->tls));
+        return;
+    }
+    if (w->tls == NULL) {
+        ssize_t sent = send(w->fd, data.data, data.len, MSG_NOSIGNAL);
+        w->rest_sent = 0;
+        w->rest_bytes = data.len - (sent > 0 ? (size_t)sent : 0);
+        if (w->rest_bytes == 0) {
+            return;
+        }
+        w->rest = (char *)malloc(w->rest_bytes);
+        if (w->rest == NULL) {
+            lose(w, COFFER_NO_MEMORY, "no memory to write");
+            return;
+        }
+        memcpy(w->rest, data.data + data.len - w->rest_bytes, w->rest_bytes);
+    }
+    if (!push(w)) {
+        lose(w, COFFER_CLOSED, strerror(errno));
+    }
+}
+
+/* Connected, shaken hands: now it is the mux's. */
+static bool tell_opened(wire *w) {
+    coffer_error error;
+    coffer_login *login = NULL;
+    coffer_slice nobody = coffer_slice_text("");
+    coffer_status status = w->wants_login ? coffer_login_new(&login, w->all->client, &error) : COFFER_OK;
+    if (status != COFFER_OK) {
+        lose_as(w, status, error.text);
+        return false;
+    }
+    w->open = true;
+    coffer_mux_opened(w->all->mux, w->link, login == NULL ? nobody : coffer_login_username(login),
+                      login == NULL ? nobody : coffer_login_password(login), now_us());
+    coffer_login_free(login);
+    return true;
+}
+
+static void take(wire *w, coffer_slice in) {
+    coffer_status status = w->tls == NULL ? COFFER_OK : coffer_tls_feed(w->tls, in, &in);
+    if (!w->open && coffer_tls_ready(w->tls) && !tell_opened(w)) {
+        return;
+    }
+    if (in.len > 0) {
+        coffer_mux_fed(w->all->mux, w->link, in, now_us());
+    }
+    bool sent = push(w);
+    if (status != COFFER_OK) {
+        lose_as(w, status, coffer_tls_message(w->tls));
+    } else if (!sent) {
+        lose(w, COFFER_CLOSED, strerror(errno));
+    }
+}
+
+/* ---- connecting ---- */
 
 /* To the next address, or nowhere. */
 static void attempt(wire *w) {
@@ -97,7 +201,7 @@ static void begin(wires *all, const coffer_order *order) {
         coffer_mux_lost(all->mux, order->link, COFFER_NO_MEMORY, NULL, now_us());
         return;
     }
-    *w = (wire){.all = all, .after = all->first, .endpoint = order->endpoint, .link = order->link, .fd = -1};
+    *w = (wire){.all = all, .after = all->first, .endpoint = order->endpoint, .link = order->link, .fd = -1, .wants_login = order->wants_login};
     if (all->first != NULL) {
         all->first->before = w;
     }
@@ -111,59 +215,33 @@ static void begin(wires *all, const coffer_order *order) {
 }
 
 static void connected(wire *w) {
+    coffer_error error;
     if (!dial_reached(&w->dial, w->fd)) {
         hang_up(w);
         attempt(w);
     } else if (!w->all->watch(w, POLLIN)) {
         lose(w, COFFER_NO_MEMORY, "it cannot be watched");
-    } else {
-        w->open = true;
-        coffer_mux_opened(w->all->mux, w->link, coffer_slice_text(""), coffer_slice_text(""), now_us());
-    }
-}
-
-/* ---- bytes ---- */
-
-/* Sends what is left of a write that did not pass at once, and gives the mux leave for the next one. */
-static bool push(wire *w) {
-    ssize_t sent = send(w->fd, w->rest + w->rest_sent, w->rest_bytes - w->rest_sent, MSG_NOSIGNAL);
-    w->rest_sent += sent > 0 ? (size_t)sent : 0;
-    if (w->rest_sent == w->rest_bytes) {
-        free(w->rest);
-        w->rest = NULL;
-        coffer_mux_hold(w->all->mux, w->link, false);
-        return w->all->watch(w, POLLIN);
-    }
-    return sent >= 0 || errno == EAGAIN;
-}
-
-/* `data` is lent: what does not pass is kept, and nothing more is written before it has. */
-static void write_to(wire *w, coffer_slice data) {
-    ssize_t sent = send(w->fd, data.data, data.len, MSG_NOSIGNAL);
-    if (sent < 0 && errno != EAGAIN) {
+    } else if (!w->endpoint->tls) {
+        tell_opened(w);
+    } else if (coffer_tls_new(&w->tls, w->all->client, w->endpoint, &error) != COFFER_OK) {
+        lose_as(w, error.status, error.text);
+    } else if (!push(w)) {
         lose(w, COFFER_CLOSED, strerror(errno));
-    } else if (sent < (ssize_t)data.len) {
-        w->rest_sent = 0;
-        w->rest_bytes = data.len - (sent > 0 ? (size_t)sent : 0);
-        w->rest = (char *)malloc(w->rest_bytes);
-        if (w->rest == NULL || !w->all->watch(w, POLLIN | POLLOUT)) {
-            lose(w, COFFER_NO_MEMORY, "no memory to write");
-            return;
-        }
-        memcpy(w->rest, data.data + data.len - w->rest_bytes, w->rest_bytes);
-        coffer_mux_hold(w->all->mux, w->link, true);
     }
 }
 
 static void wire_ready(wire *w) {
     char in[32768];
-    if (!w->open) {
+    if (!w->open && w->tls == NULL) {
         connected(w);
         return;
     }
-    ssize_t came = w->rest != NULL && !push(w) ? -1 : recv(w->fd, in, sizeof in, 0);
+    ssize_t came = push(w) ? recv(w->fd, in, sizeof in, 0) : -1;
     if (came > 0) {
-        coffer_mux_fed(w->all->mux, w->link, coffer_slice_of(in, (size_t)came), now_us());
+        take(w, coffer_slice_of(in, (size_t)came));
+    } else if (came == 0 && w->tls != NULL) {
+        coffer_status why = coffer_tls_end(w->tls);
+        lose_as(w, why, coffer_tls_message(w->tls));
     } else if (came == 0 || errno != EAGAIN) {
         lose(w, COFFER_CLOSED, came == 0 ? "the server closed the connection" : strerror(errno));
     }
@@ -181,6 +259,10 @@ static void obey(wires *all, const coffer_order *order) {
         write_to(w, order->data);
         break;
     case COFFER_ORDER_CLOSE:
+        if (w->tls != NULL) {
+            coffer_tls_shutdown(w->tls);
+            push(w);
+        }
         drop(w);
         break;
     }
@@ -214,6 +296,7 @@ static void wires_tick(wires *all) {
 }
 
 static coffer_status wires_open(wires *all, coffer_client *client) {
+    all->client = client;
     return coffer_mux_new(&all->mux, client, all->ring, all);
 }
 

@@ -2,7 +2,7 @@
  *
  *     libev_wires_open(&driver, loop, client, stopped);
  *     coffer_mux_submit(driver.wires.mux, ...);        at any time, in the loop's thread
- *     libev_wires_close(&driver);                      when all tasks are freed */
+ *     libev_wires_close(&driver);                      when all tasks are freed, not by `stopped` */
 #ifndef WIRES_LIBEV_H
 #define WIRES_LIBEV_H
 

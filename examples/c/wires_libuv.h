@@ -2,7 +2,7 @@
  *
  *     libuv_wires_open(&driver, loop, client, stopped);
  *     coffer_mux_submit(driver.wires.mux, ...);        at any time, in the loop's thread
- *     libuv_wires_close(&driver);                      when all tasks are freed; then have the loop run to its end */
+ *     libuv_wires_close(&driver);                      when all tasks are freed, not by `stopped`; then have the loop run to its end */
 #ifndef WIRES_LIBUV_H
 #define WIRES_LIBUV_H
 
@@ -62,9 +62,6 @@ static void libuv_on_due(uv_timer_t *due) {
 static void libuv_on_turn(uv_prepare_t *turn) {
     libuv_wires *driver = (libuv_wires *)turn->data;
     uint64_t wait_us = wires_turn(&driver->wires);
-    if (uv_is_closing((uv_handle_t *)turn)) {
-        return; /* by who has stopped */
-    }
     uv_update_time(turn->loop);
     if (wait_us == UINT64_MAX) {
         uv_timer_stop(&driver->due);

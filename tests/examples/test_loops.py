@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from support import Command, RedisServer, Resp, ScriptedServer, free_port, wait_until
+from support import Command, RedisServer, Resp, ScriptedServer, free_port, has_redis, make_certificates, redis_server, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("COFFER_EXAMPLES_BUILD", ROOT / "build" / "release"))
@@ -98,6 +99,8 @@ def running(command: str, url: str, **more: str) -> Iterator[Service]:
 @pytest.fixture
 def mortal() -> Iterator[RedisServer]:
     """A redis-server of a test's own, to be stopped and killed."""
+    if not has_redis():
+        pytest.skip("redis-server is not installed")
     with tempfile.TemporaryDirectory(prefix="coffer-") as folder:
         server = RedisServer(Path(folder))
         try:
@@ -259,14 +262,54 @@ def test_it_ends_cleanly_whoever_is_under_way(command: str, mortal: RedisServer)
             one.close()
 
 
-@pytest.mark.parametrize("name", ["on_libuv", "on_libev", "drive"])
-def test_tls_is_refused_in_a_sentence(name: str, server: RedisServer) -> None:
-    done = subprocess.run(
-        [program(name), f"rediss://127.0.0.1:{server.port}"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("openssl") is None or not has_redis():
+        pytest.skip("openssl or redis-server is not installed")
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def tls_address(certificates: Path) -> Iterator[str]:
+    port = free_port()
+    names = {"cert-file": "right.pem", "key-file": "server.key", "ca-cert-file": "ca.pem"}
+    files = [word for name, file in names.items() for word in (f"--tls-{name}", str(certificates / file))]
+    with redis_server("--tls-port", str(port), "--tls-auth-clients", "no", *files):
+        yield f"rediss://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("preloaded", [None, "short_sends.c"])
+def test_tls(command: str, tls_address: str, certificates: Path, preloaded: str | None, tmp_path: Path) -> None:
+    more = {} if preloaded is None else preloading(preloaded, tmp_path)
+    with running(command, f"{tls_address}?timeout=15s&tls_ca_file={certificates}/ca.pem", **more) as service:
+        first = service.ask(*keys())
+        again = service.ask(*keys())
+    assert_own_pages(keys(), first)
+    assert [answer.body for answer in again] == [answer.body for answer in first]
+
+
+def test_a_certificate_that_is_not_trusted_is_told_at_once(command: str, tls_address: str, certificates: Path) -> None:
+    url = f"{tls_address}?tls_ca_file={certificates}/other_ca.pem"
+    done = subprocess.run([command, url], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert done.returncode == 1
-    assert "this driver has no TLS" in done.stderr
-    assert not done.stdout
+    assert "certificate" in done.stderr and not done.stdout
+
+
+def test_the_smallest_driver_refuses_tls_in_a_sentence(server: RedisServer) -> None:
+    command = [program("drive"), f"rediss://127.0.0.1:{server.port}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert done.returncode == 1
+    assert "this driver has no TLS" in done.stderr and not done.stdout
+
+
+def test_the_password_is_read_from_its_file(command: str, mortal: RedisServer, tmp_path: Path) -> None:
+    client = mortal.client()
+    client.call("CONFIG", "SET", "requirepass", "right")
+    client.close()
+    (tmp_path / "password").write_text("right\n", encoding="utf-8")
+    with running(command, f"{mortal.url}?password_file={tmp_path}/password") as service:
+        service.ask("one")
+        assert service.ask("one")[0].source == "remote"
 
 
 def test_a_wrong_password_is_told_at_once(command: str, mortal: RedisServer) -> None:

@@ -136,6 +136,13 @@ def test_a_c_example_runs_without_and_with_a_server(source: Path, tmp_path: Path
         assert run([str(program), url], tmp_path)
 
 
+def test_what_the_document_for_authors_of_drivers_shows_is_what_the_examples_do() -> None:
+    examples = [path.read_text(encoding="utf-8") for path in ROOT.glob("examples/c/*.[ch]")]
+    shown = [fence for fence in all_fences() if fence.document == "docs/drivers.md" and fence.language == "c"]
+    assert len(shown) >= 2
+    assert [fence.name for fence in shown if not any(fence.code in example for example in examples)] == []
+
+
 def test_fences_are_found_and_markers_kept() -> None:
     text = "a\n```python\nx = 1\n```\n```c no-run\nint a;\n```\n```\nplain\n```\n"
     found = [(fence.line, fence.language, fence.marker, fence.code) for fence in fences_of("a.md", text)]
