@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from sentinels import ASKED, plain_group
 from support import Command, RedisServer, Resp, ScriptedServer, free_port, has_redis, make_certificates, redis_server, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -248,6 +249,36 @@ def test_a_connection_that_is_cut_in_the_midst_of_a_reply(command: str) -> None:
     with ScriptedServer(cut) as scripted, running(command, f"{scripted.url}?breaker=false") as service:
         for _ in range(3):
             assert_own_pages(keys(), service.ask(*keys()))
+
+
+def test_a_cluster_is_asked_for_its_map(command: str) -> None:
+    if not has_redis():
+        pytest.skip("redis-server is not installed")
+    with redis_server("--cluster-enabled", "yes", "--cluster-port", str(free_port())) as node:
+        client = node.client()
+        client.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        wait_until(lambda: b"cluster_state:ok" in bytes_of(client.call("CLUSTER", "INFO")))
+        client.close()
+        with running(command, f"redis+cluster://127.0.0.1:{node.port}") as service:
+            first = service.ask(*keys())
+            assert {answer.source for answer in service.ask(*keys())} == {"remote"}
+        assert_own_pages(keys(), first)
+
+
+def test_sentinels_say_where_the_server_is_and_who_takes_over(command: str) -> None:
+    if not has_redis():
+        pytest.skip("redis-server is not installed")
+    with plain_group() as group, running(command, f"{group.url()}?sentinel_password={ASKED}") as service:
+        assert_own_pages(keys(), service.ask(*keys()))
+        assert {answer.source for answer in service.ask(*keys())} == {"remote"}
+        group.servers[0].process.kill()
+        assert_own_pages(keys(), service.ask(*keys()))
+        wait_until(lambda: service.ask("one")[0].source == "remote", 20)
+
+
+def bytes_of(reply: object) -> bytes:
+    assert isinstance(reply, bytes)
+    return reply
 
 
 def test_it_ends_cleanly_whoever_is_under_way(command: str, mortal: RedisServer) -> None:
