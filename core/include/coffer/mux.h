@@ -42,7 +42,8 @@ typedef struct coffer_task coffer_task;
  * eventfd or set a flag, and nothing else; it may not call coffer. NO_MEMORY. */
 COFFER_API coffer_status coffer_mux_new(coffer_mux **mux, coffer_client *client, void (*notify)(void *data), void *data);
 
-/* No more ops: all tasks stop (their status is CLOSED_CACHE), and the next orders close all links. Twice is harmless. */
+/* No more ops: all tasks stop (their status is CLOSED_CACHE), and the next orders close all links. Twice is harmless. Takes NULL. Neither this nor
+ * coffer_mux_free while the driver is still walking through its orders or the tasks that stopped. */
 COFFER_API void coffer_mux_close(coffer_mux *mux);
 
 /* After coffer_mux_close, or in a forked child at any time. Its tasks have to be freed before; takes NULL. */
@@ -62,6 +63,7 @@ COFFER_API coffer_want coffer_task_run(coffer_task *task, uint64_t now_us);
 
 COFFER_API coffer_op *coffer_task_op(const coffer_task *task); /* lent */
 COFFER_API void *coffer_task_data(const coffer_task *task);
+COFFER_API coffer_slice coffer_task_key(const coffer_task *task); /* LOAD: whose loader has to run; lent until the task is freed */
 
 /* Its op's status; CLOSED_CACHE where the mux was closed before its end, and the words for it. */
 COFFER_API coffer_status coffer_task_status(const coffer_task *task);
@@ -92,7 +94,7 @@ COFFER_API bool coffer_mux_next_order(coffer_mux *mux, uint64_t now_us, coffer_o
 /* Whether there may be: for a driver that takes orders once a turn. */
 COFFER_API bool coffer_mux_has_orders(const coffer_mux *mux);
 
-/* When coffer_mux_tick is wanted; UINT64_MAX: not before something else happens. */
+/* When coffer_mux_tick is wanted; UINT64_MAX: not before something else happens. Ask when the orders have been taken: they may be due at once. */
 COFFER_API uint64_t coffer_mux_due_us(const coffer_mux *mux);
 
 /* ---- what happened ------------------------------------------------------------------------------------------- */
@@ -106,7 +108,8 @@ COFFER_API void coffer_mux_reopened(coffer_mux *mux, uint32_t link, uint64_t now
 /* Bytes came. */
 COFFER_API void coffer_mux_fed(coffer_mux *mux, uint32_t link, coffer_slice in, uint64_t now_us);
 
-/* It could not be connected (DNS, CONNECT, TLS, CERTIFICATE, CREDENTIALS ...) or broke (CLOSED). `detail` (may be NULL): in words. The driver has closed it,
+/* It could not be connected (DNS, CONNECT, TLS, CERTIFICATE, CREDENTIALS ...) or broke (CLOSED). `detail` (may be NULL): in words, which
+ * name the server, for the log shows nothing else. The driver has closed it,
  * or does so now. False where it was gone already, or its CLOSE is still among the orders. */
 COFFER_API bool coffer_mux_lost(coffer_mux *mux, uint32_t link, coffer_status why, const char *detail, uint64_t now_us);
 

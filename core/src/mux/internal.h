@@ -53,6 +53,7 @@ struct coffer_task {
     bool went_out; /* something of it was for a server */
     bool closed; /* the mux was, before its end */
     coffer_want want;
+    coffer_slice key; /* LOAD: the op's */
     uint64_t started_us, wake_at_us;
     unsigned lined_count; /* its calls that wait for a connection */
     bool under_way;

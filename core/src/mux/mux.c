@@ -50,6 +50,9 @@ static void end_links(coffer_mux *mux) {
 
 void coffer_mux_close(coffer_mux *mux) {
     coffer_task *task;
+    if (mux == NULL) {
+        return;
+    }
     mux->closed = true;
     while ((task = mux->under_way.first) != NULL) {
         coffer__task_dequeue(task);
@@ -111,6 +114,7 @@ static void run(coffer_mux *mux, coffer_task *task) {
         default:
             coffer__mux_leave_lines(mux, task);
             task->want = want;
+            task->key = want == COFFER_WANT_LOAD ? action.key : coffer_slice_of(NULL, 0);
             if (want == COFFER_WANT_DONE) {
                 record(mux, task);
             }

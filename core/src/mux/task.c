@@ -138,6 +138,10 @@ coffer_op *coffer_task_op(const coffer_task *task) {
     return task->op;
 }
 
+coffer_slice coffer_task_key(const coffer_task *task) {
+    return task->key;
+}
+
 void *coffer_task_data(const coffer_task *task) {
     return task->data;
 }

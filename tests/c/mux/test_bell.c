@@ -16,6 +16,7 @@ static void test_one_loader_runs_and_the_others_are_woken(void **state) {
     open_world(&w, "mem://");
     coffer_task *first = load(&w, "k"), *second = load(&w, "k"), *third = load(&w, "k");
     assert_int_equal(coffer_task_want(second), COFFER_WANT_REPLY);
+    assert_true(coffer_slice_equal(coffer_task_key(first), COFFER_SLICE("k")));
     coffer_task_free(third); /* lost interest */
     supply(&w, first, "loaded");
     assert_value(first, "loaded");
