@@ -1,28 +1,34 @@
 -- GETs of one nginx worker, by several light threads of one request: nginx_get.py asks for it.
-local CLIENT, PORT, COUNT, THREADS = ngx.var.arg_client, tonumber(ngx.var.arg_port), tonumber(ngx.var.arg_count), tonumber(ngx.var.arg_threads)
+
+-- luacheck: globals ngx
+
+local CLIENT, PORT = ngx.var.arg_client, tonumber(ngx.var.arg_port)
+local COUNT, THREADS = tonumber(ngx.var.arg_count), tonumber(ngx.var.arg_threads)
 local VALUE = string.rep("x", 100)
 local WARM_UP = 20
 
-local function address()
-    return "redis://127.0.0.1:" .. PORT .. "/0"
+local function open(name, opts)
+    opts.url = opts.url or "redis://127.0.0.1:" .. PORT .. "/0"
+    opts.prefix = "bench"
+    return assert(require("resty.coffer").new(name, opts))
 end
 
 -- Each gives a function that gets once; it is made once for each light thread.
 local clients = {}
 
 function clients.coffer()
-    local cache = assert(require("resty.coffer").new("_", {url = address(), prefix = "bench", raw = true}))
+    local cache = open("_", {raw = true})
     return function() return cache:get("key:1") end
 end
 
 clients["coffer-envelope"] = function()
-    local cache = assert(require("resty.coffer").new("enveloped", {url = address(), prefix = "bench"}))
+    local cache = open("enveloped", {})
     assert(cache:set("key:1", nil, VALUE))
     return function() return cache:get("key:1") end
 end
 
 clients["coffer-mem"] = function()
-    local cache = assert(require("resty.coffer").new("_", {url = "mem://", prefix = "bench"}))
+    local cache = open("_", {url = "mem://"})
     assert(cache:set("key:1", nil, VALUE))
     return function() return cache:get("key:1") end
 end
@@ -84,4 +90,5 @@ ngx.update_time()
 local began = ngx.now()
 all(each)
 ngx.update_time()
-ngx.say(string.format('{"gets_per_s": %.1f}', each * THREADS / math.max(ngx.now() - began, 0.001)))
+local spent_s = math.max(ngx.now() - began, 0.001)
+ngx.say(string.format('{"gets_per_s": %.1f}', each * THREADS / spent_s))
