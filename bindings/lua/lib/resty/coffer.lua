@@ -291,7 +291,7 @@ function Cache:purge()
     if not count then
         return nil, err, source
     end
-    return true, nil, source
+    return true
 end
 
 --- As coffer.Cache's, and queued, queue_dropped, queue_failed: writes of phases that cannot wait.
