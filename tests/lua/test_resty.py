@@ -7,13 +7,15 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from interpreters import MODULES, ROOT
-from support import RedisServer, free_port, wait_until
+from support import RedisServer, Resp, free_port, wait_until
 
 NGINX_MODULES = Path("/usr/lib/nginx/modules")
 
@@ -74,7 +76,7 @@ class Nginx:
             pytest.skip("nginx with its Lua module is not installed (./dev deps --all)")
         if not (MODULES / "5.1" / "coffer" / "core.so").exists():
             pytest.skip("the module for LuaJIT is not built (./dev build)")
-        self.folder, self.port = folder, free_port()
+        self.folder, self.port, self.url = folder, free_port(), url
         config = folder / "nginx.conf"
         head = HEAD.format(folder=folder, modules=NGINX_MODULES, lua=MODULES / "5.1")
         text = http_text.replace("SERVER", url).replace("PORT", str(self.port))
@@ -205,6 +207,60 @@ def test_an_unused_connection_goes_into_the_pool_and_comes_back(nginx: Nginx) ->
 def test_a_blocking_call_says_what_to_use_instead(nginx: Nginx) -> None:
     code = 'return pcall(function() return require("coffer").open("redis://127.0.0.1:1/0"):get("k") end)'
     assert 'require "resty.coffer" has the same calls for nginx' in nginx.run(code)
+
+
+LOGIN = """
+    local cache = assert(coffer.new("n", {url = "%s", on_outage = "error", client_name = "asks", %s}))
+    return cache:set("k", nil, 1)"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """One that nginx's workers may read, who are another user's where the master is root's."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        ('credentials = function() ngx.sleep(0.01) return "app", "right" end', "true"),
+        ('credentials = function() return "app", "wrong" end', "AUTH"),
+        ('credentials = function() error("canary") end', "CREDENTIALS"),
+        ('username = "app", password_file = "{folder}/password"', "true"),
+        ('username = "app", password_file = "{folder}/none"', "CREDENTIALS"),
+    ],
+)
+def test_it_logs_in_as_it_is_told(nginx: Nginx, raw: Resp, folder: Path, options: str, answer: str) -> None:
+    (folder / "password").write_text("right\n", encoding="utf-8")
+    raw.call("ACL", "SETUSER", "app", "on", ">right", "~*", "+@all")
+    said = nginx.run(LOGIN % (nginx.url, options.replace("{folder}", str(folder))))
+    assert said.split(" ")[-1] == answer and "canary" not in said
+    if answer == "true":
+        assert any(b"name=asks" in line and b"user=app" in line for line in cast(bytes, raw.call("CLIENT", "LIST")).splitlines())
+    raw.call("ACL", "DELUSER", "app")
+
+
+@pytest.mark.parametrize(
+    ("limits", "busy", "why"),
+    [
+        (
+            "lua_max_running_timers 1;",
+            "ngx.timer.at(0, function() ngx.sleep(9) end) ngx.sleep(0)",
+            "lua_max_running_timers may be too small",
+        ),
+        ("lua_max_pending_timers 1;", "for _ = 1, 2 do ngx.timer.at(9, function() end) end", "too many pending timers"),
+    ],
+    ids=["running", "pending"],
+)
+def test_where_nginx_gives_no_timer_it_says_so(server: RedisServer, tmp_path: Path, limits: str, busy: str, why: str) -> None:
+    nginx = Nginx(tmp_path, server.url, limits + HTTP.replace('ttl = "10m"', 'on_outage = "error"'))
+    try:
+        said = nginx.run(f'{busy} return cache:get("k")')
+        assert said.endswith(" CONNECT") and why in said
+    finally:
+        nginx.stop()
 
 
 @pytest.mark.parametrize(

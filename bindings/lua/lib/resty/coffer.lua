@@ -9,6 +9,10 @@
 -- log, balancer) reads answer nil, a sentence, "UNSUPPORTED"; writes are queued: true, nil,
 -- "queued". With mem:// all is answered in each of them. docs/openresty.md has the table.
 
+if type(ngx) ~= "table" then
+    error('resty.coffer runs inside of nginx; elsewhere there is require "coffer"', 0)
+end
+
 local arguments = require "coffer.arguments"
 local blocking = require "coffer"
 local core = require "coffer.core"
