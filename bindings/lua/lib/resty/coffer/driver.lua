@@ -78,12 +78,29 @@ local function take_waiter(self)
         spare[count] = nil
         return waiter
     end
-    return {semaphore = semaphore.new(0), stopped = false}
+    return {semaphore = semaphore.new(0), stopped = false, posted = false}
 end
 
--- Not one that was posted once too often.
+-- Once, until it has come: so a semaphore that counts more than who waits there has nobody.
+local function post(waiter)
+    if not waiter.posted then
+        waiter.posted = true
+        waiter.semaphore:post(1)
+    end
+end
+
+-- Waits to be posted, at most so long.
+local function await(self, waiter, due)
+    due = due > WAIT_S and WAIT_S or due < SOON_S and SOON_S or due
+    self.due = now() + due
+    local is_posted = waiter.semaphore:wait(due)
+    waiter.posted = false
+    return is_posted
+end
+
+-- Not one that was posted when it had come already.
 local function give_waiter(self, waiter)
-    waiter.stopped, waiter.op = false, nil
+    waiter.stopped, waiter.posted, waiter.op = false, false, nil
     local spare = self.spare
     if #spare < KEPT_WAITERS and waiter.semaphore:count() == 0 then
         spare[#spare + 1] = waiter
@@ -97,30 +114,28 @@ function Driver:deliver()
     local count, due = core.loop_stopped(self.loop, stopped)
     for index = 1, count do
         local waiter = waiters[stopped[index]]
-        if waiter and not waiter.stopped then
+        if waiter then
             waiter.stopped = true
-            waiter.semaphore:post(1)
+            post(waiter)
         end
     end
     due = now() + due
     if due < self.due - SOON_S then
         self.due = due
         for _, waiter in pairs(waiters) do
-            waiter.semaphore:post(1)
+            post(waiter)
         end
     end
 end
 
---- Waits until the operation in this slot has stopped. `extra`: see coffer.core's resume.
+--- Waits until the operation in this slot has stopped.
 function Driver:wait(op, slot, due)
     local waiter = take_waiter(self)
     self.waiters[slot] = waiter
     waiter.op = op
     self:schedule()
     while not waiter.stopped do
-        due = due > WAIT_S and WAIT_S or due < SOON_S and SOON_S or due
-        self.due = now() + due
-        local is_posted = waiter.semaphore:wait(due)
+        local is_posted = await(self, waiter, due)
         if not waiter.stopped then
             self:mind_the_gone()
             due = core.loop_tick(self.loop)
@@ -144,9 +159,7 @@ function Driver:wait_any(slots)
     if not waiter.stopped then
         local due = core.loop_tick(self.loop)
         self:deliver()
-        due = due > WAIT_S and WAIT_S or due < SOON_S and SOON_S or due
-        self.due = now() + due
-        waiter.semaphore:wait(due)
+        await(self, waiter, due)
         self:mind_the_gone()
         core.loop_tick(self.loop)
         self:settle()

@@ -162,12 +162,6 @@ local function add_certificate(settings, certificate_path, key_path)
     return true
 end
 
-local function milliseconds(text)
-    local number, unit = text:match("^(%d+)(%a*)$")
-    local factors = {ms = 1, s = 1000, m = 60000, h = 3600000, d = 86400000, [""] = 1000}
-    return tonumber(number) * factors[unit]
-end
-
 local last_id = 0
 
 local function settings_of(option, own)
@@ -177,8 +171,8 @@ local function settings_of(option, own)
         credentials = own.credentials,
         username = option("username"),
         db = option("db"),
-        timeout_ms = milliseconds(option("timeout")),
-        idle_ms = milliseconds(option("pool_idle_timeout")),
+        timeout_ms = core.coffer_ttl_parse(option("timeout")),
+        idle_ms = core.coffer_ttl_parse(option("pool_idle_timeout")) or 0,
         pool_size = tonumber(option("pool_max")),
         tls_server_name = option("tls_server_name"),
         tls_insecure_skip_verify = option("tls_insecure_skip_verify") == "true",
