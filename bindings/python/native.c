@@ -292,11 +292,38 @@ static void batch_clear(coffer__py_batch *all) {
     *all = (coffer__py_batch){NULL, NULL, 0};
 }
 
+void coffer__py_op_set_parent(coffer__py_op *op, coffer__py_op *parent) {
+    op->parent = parent;
+    coffer_op_set_parent(op->op, parent == NULL ? NULL : parent->op);
+    if (parent != NULL) {
+        op->next_child = parent->first_child;
+        parent->first_child = op;
+    }
+}
+
+/* What a loader began may go on when its load has ended: it is asked for by the load around that one from then on. */
+static void leave_family(coffer__py_op *op) {
+    coffer__py_op *child;
+    while ((child = op->first_child) != NULL) {
+        op->first_child = child->next_child;
+        coffer__py_op_set_parent(child, op->parent);
+    }
+    if (op->parent != NULL) {
+        coffer__py_op **link = &op->parent->first_child;
+        while (*link != op) {
+            link = &(*link)->next_child;
+        }
+        *link = op->next_child;
+        op->parent = NULL;
+    }
+}
+
 void coffer__py_op_settle(coffer__py_op *op) {
     if (op->handle_capsule == NULL) {
         return;
     }
     coffer__py_handle *handle = op_handle(op);
+    leave_family(op);
     if (op->task != NULL) {
         coffer__py_loop_forget(op);
         coffer_task_free(op->task);
@@ -314,7 +341,6 @@ void coffer__py_op_settle(coffer__py_op *op) {
     op->loop = NULL;
     Py_CLEAR(op->loop_capsule);
     Py_CLEAR(op->handle_capsule);
-    Py_CLEAR(op->parent_capsule);
 }
 
 void coffer__py_op_free(coffer__py_op *op) {

@@ -47,7 +47,7 @@ struct coffer__py_op {
     coffer_op *op; /* first: generated wrappers know this address as the `coffer_op **op` that they fill */
     PyObject *handle_capsule;
     PyObject *capsule; /* the op's own, borrowed; NULL: who calls coffer__py_go gives the op away */
-    PyObject *parent_capsule;
+    coffer__py_op *parent, *first_child, *next_child; /* loads: whose loader began this one, and which its own began */
     /* on an event loop */
     PyObject *loop_capsule; /* holds `loop` */
     struct coffer__py_loop *loop;
@@ -114,6 +114,9 @@ coffer__py_op *coffer__py_op_of(PyObject *capsule); /* InternalError once settle
 
 /* Where a generated wrapper lends a value to the op that it is about to make. */
 bool coffer__py_op_lend(coffer_op **op, PyObject *value, coffer_slice *data);
+
+/* The op, which is made and not begun, is asked for by the loader of `parent`, and may outlive it. */
+void coffer__py_op_set_parent(coffer__py_op *op, coffer__py_op *parent);
 
 /* How the op will be answered; both objects may be NULL, and are held. */
 void coffer__py_op_expect(coffer__py_op *op, coffer__py_answer *answer, PyObject *subject, PyObject *decode);

@@ -352,8 +352,7 @@ PyObject *coffer__py_load_begin(PyObject *self, PyObject *args) {
     coffer_read_options options = {sizeof options, timeout_ms, false};
     coffer_status made = coffer_op_get_or_load(&op->op, coffer__py_op_namespace(op), key, &options);
     if (made >= 0 && outer != NULL) {
-        op->parent_capsule = Py_NewRef(parent);
-        coffer_op_set_parent(op->op, outer->op);
+        coffer__py_op_set_parent(op, outer);
     }
     coffer__py_op_expect(op, load_answer, NULL, decode);
     PyObject *load = coffer__py_op_wrap(op, made);
