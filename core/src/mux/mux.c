@@ -94,6 +94,9 @@ static void wait_until(coffer_mux *mux, coffer_task *task, uint64_t wake_at_ms) 
 /* Until it waits, is done, or wants its loader to run. */
 static void run(coffer_mux *mux, coffer_task *task) {
     coffer_action action;
+    if (coffer__mux_ms(mux->now_us) >= coffer_op_deadline_ms(task->op)) {
+        coffer__mux_leave_lines(mux, task); /* the op gives its calls up, and may go on with others in their memory */
+    }
     for (;;) {
         atomic_store_explicit(&task->woken, false, memory_order_relaxed); /* a wake before this is one that op_next will see the reason of */
         coffer_want want = coffer_op_next(task->op, coffer__mux_ms(mux->now_us), &action);

@@ -111,6 +111,49 @@ static void test_a_connection_that_takes_too_long_is_given_up(void **state) {
     close_world(&w);
 }
 
+static const char map[] = "*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$8\r\nscripted\r\n:6379\r\n$1\r\n1\r\n";
+
+static void set(world *w, const char *key) {
+    coffer_op *op;
+    assert_int_equal(coffer_op_set(&op, w->ns, coffer_slice_text(key), COFFER_SLICE("v"), NULL), COFFER_OK);
+    submit(w, op);
+}
+
+/* Three keys are owed a deletion on the one node of a cluster; its connection is lost. */
+static void owe_three(world *w) {
+    static const char *const keys[] = {"1", "2", "3"};
+    for (size_t i = 0; i < 3; i++) {
+        set(w, keys[i]);
+    }
+    uint32_t link = connect_last(w);
+    feed(w, link, map);
+    move(w, 20); /* a call that waits for the map looks again */
+    coffer_mux_lost(w->mux, link, COFFER_CLOSED, NULL, w->now_us);
+    for (size_t i = 0; i < 3; i++) {
+        coffer_task *task = coffer_mux_next_stopped(w->mux);
+        assert_int_equal(coffer_task_status(task), COFFER_MAYBE_APPLIED);
+        coffer_task_free(task);
+    }
+}
+
+static void test_what_was_given_up_before_its_connection_is_there_is_not_sent_though_its_op_goes_on(void **state) {
+    (void)state;
+    static const coffer_slice keys[] = {{"4", 1}, {"5", 1}, {"6", 1}, {"7", 1}, {"8", 1}, {"9", 1}};
+    world w;
+    coffer_op *op;
+    open_world(&w, "redis+cluster://scripted?raw=true&timeout=1s&on_outage=error&breaker=false");
+    owe_three(&w);
+    assert_int_equal(coffer_op_get_many(&op, w.ns, keys, 6, NULL), COFFER_OK);
+    coffer_task *many = submit(&w, op);
+    obey(&w);
+    move(&w, TIMEOUT_MS / 4); /* which is what the deletions may take */
+    connect_last(&w);
+    assert_null(strstr(w.sent, "UNLINK"));
+    assert_non_null(strstr(w.sent, ":9\r\n"));
+    coffer_task_free(many);
+    close_world(&w);
+}
+
 static void test_a_server_that_falls_silent_loses_its_connection(void **state) {
     (void)state;
     world w;
@@ -164,6 +207,7 @@ int main(void) {
         cmocka_unit_test(test_credentials_of_the_driver_are_those_that_log_in),
         cmocka_unit_test(test_connections_are_counted),
         cmocka_unit_test(test_a_connection_that_takes_too_long_is_given_up),
+        cmocka_unit_test(test_what_was_given_up_before_its_connection_is_there_is_not_sent_though_its_op_goes_on),
         cmocka_unit_test(test_a_server_that_falls_silent_loses_its_connection),
         cmocka_unit_test(test_an_unused_connection_is_closed),
         cmocka_unit_test(test_bytes_that_are_no_reply_close_the_connection),
