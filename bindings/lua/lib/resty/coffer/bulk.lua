@@ -125,11 +125,12 @@ return function(coffer, Cache, own)
         work.busy = work.busy - 1
     end
 
-    -- In light threads; the last one there may be is this.
+    -- In light threads of their own, but for the only one.
     local function start_loads(work)
         while #work.loads > 0 and work.busy < work.concurrency do
+            local is_only = #work.loads == 1 and #work.pending == 0 and work.busy == 0
             work.busy = work.busy + 1
-            if work.concurrency == 1 then
+            if work.concurrency == 1 or is_only then
                 load_all(work)
             else
                 work.threads[#work.threads + 1] = spawn(load_all, work)
