@@ -74,9 +74,10 @@ static void free_left(coffer__lua_loop *loop, uint32_t index) {
     loop->refs--; /* never the last: who drains has one */
 }
 
-/* What collected ops have left, but for those that are the parent of another. */
-static void drain(coffer__lua_loop *loop) {
+/* What collected ops have left, but for those that are the parent of another. Whether there was any. */
+static bool drain_some(coffer__lua_loop *loop) {
     uint32_t index = loop->first_left;
+    bool found = false;
     loop->first_left = 0;
     while (index != 0) {
         uint32_t next = loop->slots[index].next;
@@ -84,8 +85,16 @@ static void drain(coffer__lua_loop *loop) {
             slot_leave(loop, index);
         } else {
             free_left(loop, index);
+            found = true;
         }
         index = next;
+    }
+    return found;
+}
+
+/* A parent may go when its children have. */
+static void drain(coffer__lua_loop *loop) {
+    while (loop->first_left != 0 && drain_some(loop)) {
     }
 }
 

@@ -195,6 +195,17 @@ test("the core refuses what is no object of its own", function(cache)
     core.coffer_op_exists(cache._handle, "k", 0) -- never run: collected
 end)
 
+test("what loaders began on an event loop goes with them when the state is closed", function()
+    local core = require "coffer.core"
+    local handle = assert(coffer.open("mem://"))._handle
+    local loop = core.loop_new(handle, 1)
+    core.loop_attach(handle, loop)
+    local outer = select(4, core.load_begin(handle, "outer", nil, nil))
+    local inner = select(4, core.load_begin(handle, "inner", outer, nil))
+    rawset(_G, "kept", {loop, outer, inner}) -- a sanitizer tells what is left behind
+    assert(outer and inner)
+end)
+
 test("inside of an nginx request only mem:// may be used", function(cache)
     package.loaded.coffer = nil
     local phase = "content"
