@@ -295,7 +295,7 @@ function Cache:purge()
     if not count then
         return nil, err, source
     end
-    return true
+    return true, nil, source
 end
 
 --- As coffer.Cache's, and queued, queue_dropped, queue_failed: writes of phases that cannot wait.
