@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from coffer import _coffer_core as core
+from coffer._base import (
+    CAPSULE,
+    Base,
+    check_function,
+    counted,
+    identity_of,
+    key_list,
+    loaded,
+    login_of,
+    required_ttl,
+    seconds_left,
+    step_of,
+    written,
+)
 from coffer._decorators import CachedFunction, KeySpec, decorator
-from coffer._errors import ArgumentError, Error, OptionError, ValueTypeError
+from coffer._errors import Error
 from coffer._values import (
     ABSENT,
     Absent,
@@ -20,20 +32,13 @@ from coffer._values import (
     Entry,
     Health,
     Key,
-    Stats,
     decode_json,
-    encode,
     encode_json,
-    entry_of,
+    entry_or_none,
     health_of,
-    join_key,
-    option_text,
-    stats_of,
     timeout_ms,
     ttl_ms,
 )
-
-_CAPSULE: Any = type(core.coffer_options_new())  # of the core's handles, which no value is: a load whose loader has to run
 
 P = ParamSpec("P")
 K = TypeVar("K", bound=Key)
@@ -51,21 +56,11 @@ _LOADING = _Loading()
 
 
 def _asking(credentials: Callable[[], str | tuple[str, str]]) -> Callable[[], tuple[str, str]]:
-    """The user's function, whose answer is looked at here; what is wrong with it is told without showing it."""
-    if not callable(credentials):
-        raise ValueTypeError("`credentials` is a function that gives a password, or (user name, password)", "ARG")
-
-    def ask() -> tuple[str, str]:
-        answer = credentials()
-        pair = ("", answer) if isinstance(answer, str) else answer
-        if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
-            raise ValueTypeError("the function `credentials` gives a str, or a tuple of two: (user name, password)", "ARG")
-        return pair
-
-    return ask
+    check_function(credentials)
+    return lambda: login_of(credentials())
 
 
-class Cache:
+class Cache(Base):
     """A cache: in this process (`mem://`), or on a Redis or Valkey server.
 
         with coffer.Cache("redis://localhost/0", namespace="users", ttl="30m") as cache:
@@ -94,7 +89,7 @@ class Cache:
     first call that needs one: `ping()` after opening tells of a wrong address at once.
     """
 
-    __slots__ = ("__weakref__", "_ask", "_children", "_finalizer", "_handle")
+    __slots__ = ()
 
     def __init__(
         self,
@@ -123,34 +118,13 @@ class Cache:
 
         Raises OptionError with the option's name, its value (unless secret) and what is allowed.
         """
-        wanted = core.coffer_options_new()
-        if from_environment:
-            core.coffer_options_from_environment(wanted)
-        if url != "mem://" or not from_environment:
-            core.coffer_options_set_url(wanted, url)
-        _apply(wanted, {"prefix": prefix, "namespace": namespace, "ttl": ttl}, options)
-        self._own(core.coffer_open(wanted), None if credentials is None else _asking(credentials))
+        ask = None if credentials is None else _asking(credentials)
+        self._open(url, {"prefix": prefix, "namespace": namespace, "ttl": ttl}, options, from_environment, ask)
 
     def _own(self, handle: core._Handle, ask: Callable[[], tuple[str, str]] | None) -> None:
-        self._handle = handle
-        self._ask = ask
+        super()._own(handle, ask)
         if ask is not None:
             core.ask(handle, ask)
-        self._children: weakref.WeakSet[Cache] = weakref.WeakSet()
-        self._finalizer = weakref.finalize(self, core.close, handle)  # also at exit, while Python is still whole
-
-    def namespace(self, name: str, *, ttl: Duration | None = None, **options: Any) -> Cache:
-        """Another namespace of the same server or memory: shares connections, store and keys; other options are as here
-        unless given.
-
-        Only options that the table marks as the namespace's may be given. Closing this cache closes it too. Raises
-        OptionError."""
-        wanted = core.coffer_cache_options(self._handle)
-        _apply(wanted, {"namespace": name, "ttl": ttl}, options)
-        child = Cache.__new__(type(self))
-        child._own(core.coffer_open_namespace(self._handle, wanted), self._ask)
-        self._children.add(child)
-        return child
 
     # ---- life ----
 
@@ -161,30 +135,11 @@ class Cache:
             child.close()
         self._finalizer()
 
-    @property
-    def closed(self) -> bool:
-        """Whether it was closed."""
-        return not self._finalizer.alive
-
-    def __enter__(self) -> Cache:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        if self.closed:
-            return "<coffer.Cache closed>"
-        return f"<coffer.Cache prefix={self.option('prefix')} namespace={self.option('namespace')}>"
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a coffer.Cache cannot be pickled or copied: it holds connections; open one in each process")
-
-    def option(self, name: str) -> str:
-        """What an option is, as text; secrets are "***". Raises OptionError where there is no such option."""
-        if all(name != row[0] for row in core.option_table()):
-            raise OptionError(f"there is no option {name!r}", "OPTION")
-        return core.coffer_options_get(core.coffer_cache_options(self._handle), name)
 
     # ---- one key ----
 
@@ -199,10 +154,7 @@ class Cache:
         """The value with all that is known about it, or None for a miss. A remembered absence is an entry whose value is
         ABSENT. With `misses` a miss is such an entry too, and its source says which: "outage" where the server could not be
         asked, else "none"."""
-        raw = core.entry(self._handle, key, ABSENT, decode_json, stale, timeout_ms(timeout))
-        if raw is None or raw[1] == "outage":
-            return Entry(ABSENT, "none" if raw is None else raw[1], 0, None, None, None, 0.0, 0) if misses else None
-        return entry_of(raw)
+        return entry_or_none(core.entry(self._handle, key, ABSENT, decode_json, stale, timeout_ms(timeout)), misses)
 
     def set(self, key: Key, value: Any, ttl: Duration | None = None, *, timeout: Duration | None = None) -> None:
         """Stores a value, or with ABSENT that there is none. `ttl` is how long it is fresh. Raises ValueTypeError,
@@ -211,19 +163,18 @@ class Cache:
 
     def add(self, key: Key, value: Any, ttl: Duration | None = None, *, timeout: Duration | None = None) -> bool:
         """Stores a value where the key has none. Whether it was stored."""
-        data, options = _written(value, ttl, timeout)
+        data, options = written(value, ttl, timeout)
         return _is_ok(core.coffer_op_add(self._handle, key, data, options))
 
     def replace(self, key: Key, value: Any, ttl: Duration | None = None, *, timeout: Duration | None = None) -> bool:
         """Stores a value where the key has one. Whether it was stored."""
-        data, options = _written(value, ttl, timeout)
+        data, options = written(value, ttl, timeout)
         return _is_ok(core.coffer_op_replace(self._handle, key, data, options))
 
     def compare_and_set(self, key: Key, entry_id: int, value: Any, ttl: Duration | None = None, *, timeout: Duration | None = None) -> bool:
         """Stores a value where the key still holds the entry that `get_entry` gave this id for. Whether it was stored."""
-        data, options = _written(value, ttl, timeout)
-        identity = _integer(entry_id, "an entry id", 0, 2**64 - 1)
-        return _is_ok(core.coffer_op_compare_and_set(self._handle, key, identity, data, options))
+        data, options = written(value, ttl, timeout)
+        return _is_ok(core.coffer_op_compare_and_set(self._handle, key, identity_of(entry_id), data, options))
 
     def delete(self, key: Key, *, timeout: Duration | None = None) -> bool:
         """Deletes the key. Whether it was there."""
@@ -236,13 +187,11 @@ class Cache:
     def ttl(self, key: Key, *, timeout: Duration | None = None) -> float | None:
         """Seconds that the value is still fresh; `math.inf` for ever; None where there is none."""
         left_ms = _integer_of(core.coffer_op_ttl(self._handle, key, timeout_ms(timeout)))
-        if left_ms is None:
-            return None
-        return math.inf if left_ms < 0 else left_ms / 1000
+        return None if left_ms is None else seconds_left(left_ms)
 
     def expire(self, key: Key, ttl: Duration, *, timeout: Duration | None = None) -> bool:
         """Makes the value fresh for `ttl` from now. Whether it was there."""
-        return _is_ok(core.coffer_op_expire(self._handle, key, _required_ttl(ttl), timeout_ms(timeout)))
+        return _is_ok(core.coffer_op_expire(self._handle, key, required_ttl(ttl), timeout_ms(timeout)))
 
     def touch(self, key: Key, *, timeout: Duration | None = None) -> bool:
         """Makes the value fresh for the namespace's TTL from now. Whether it was there."""
@@ -254,9 +203,7 @@ class Cache:
         """Adds to a counter, which is made with 0 where there is none, and returns it. Its TTL starts when it is made.
 
         Raises CounterError where it would leave 64 bits. Never sent twice: MaybeAppliedError where the answer was lost."""
-        step = _integer(delta, "a delta", -(2**63), 2**63 - 1)
-        options = (ttl_ms(ttl), core.COFFER_FORMAT_BYTES, False, timeout_ms(timeout))
-        op = core.coffer_op_increment(self._handle, key, step, options)
+        op = core.coffer_op_increment(self._handle, key, step_of(delta), counted(ttl, timeout))
         core.op_run(op)
         return core.coffer_op_integer(op)
 
@@ -273,7 +220,7 @@ class Cache:
     def get_many(self, keys: Iterable[K], *, stale: bool = False, timeout: Duration | None = None) -> dict[K, Any]:
         """The values that were found, by key. Where a server is away it raises, whatever the others answered (`Error.failed` names
         the keys); with `on_outage="miss"` the keys of that server are missing alone."""
-        return core.get_many(self._handle, _keys(keys), decode_json, stale, timeout_ms(timeout))
+        return core.get_many(self._handle, key_list(keys), decode_json, stale, timeout_ms(timeout))
 
     def set_many(
         self, mapping: Mapping[Key, Any] | Mapping[str, Any], ttl: Duration | None = None, *, timeout: Duration | None = None
@@ -283,7 +230,7 @@ class Cache:
 
     def delete_many(self, keys: Iterable[Key], *, timeout: Duration | None = None) -> int:
         """Deletes all keys. How many were there. Where it raises, `Error.failed` names the keys that may still be there."""
-        return core.delete_many(self._handle, _keys(keys), timeout_ms(timeout))
+        return core.delete_many(self._handle, key_list(keys), timeout_ms(timeout))
 
     def clear(self, *, timeout: Duration | None = None) -> int:
         """Deletes everything in this namespace: values, remembered absences and counters. How many keys were deleted.
@@ -312,7 +259,7 @@ class Cache:
         limit_ms = timeout_ms(timeout)
         lifetime_ms = ttl_ms(ttl)
         answer: Any = core.load_begin(self._handle, key, decode_json, _LOADING.innermost, limit_ms)
-        while type(answer) is _CAPSULE:
+        while type(answer) is CAPSULE:
             answer = _load(answer, key, loader, lifetime_ms)
         return answer  # type: ignore[no-any-return]
 
@@ -334,24 +281,15 @@ class Cache:
             different arguments never give the same key. `self` and `cls` are left out.
 
         A function that returns None has found that there is no value (see `get_or_load`). Coroutine functions are refused
-        with TypeError: asyncio comes with a later version.
+        with TypeError: they are for coffer.aio.Cache.
         """
         return decorator(self, ttl, key, timeout)
 
     # ---- the rest ----
 
-    @staticmethod
-    def key(*parts: str | int) -> str:
-        """Joins parts with colons so that different parts never give the same key: `key("a", "b:c")` is "a:b%3Ac"."""
-        return join_key(*parts)
-
     def ping(self, *, timeout: Duration | None = None) -> None:
         """Returns where the server answers, else raises, whatever `on_outage` says. Always returns with mem://."""
         core.op_run(core.coffer_op_ping(self._handle, timeout_ms(timeout)))
-
-    def stats(self) -> Stats:
-        """What this namespace has done since it was opened: a snapshot."""
-        return stats_of(core.stats(self._handle))
 
     def health(self, *, active: bool = False, timeout: Duration | None = None) -> Health:
         """How the cache is, and why. It tells what the last operations met; with `active` the server is asked first, within
@@ -361,31 +299,6 @@ class Cache:
                 self.ping(timeout=timeout)
         return health_of(core.health(self._handle))
 
-    # ---- off and on, while the program runs ----
-
-    def turn_off(self, *, everything: bool = False, operation: str | None = None) -> None:
-        """Turns caching off in this namespace, for all its handles in this process: reads are misses, loaders run, nothing is
-        written. With `everything` in all namespaces of this connection; with `operation` ("get") only that operation here.
-        Keys written meanwhile are deleted on the server when it is on again."""
-        self._turn(False, everything, operation)
-
-    def turn_on(self, *, everything: bool = False, operation: str | None = None) -> None:
-        """Ends a `turn_off` with the same arguments."""
-        self._turn(True, everything, operation)
-
-    def set_share(self, percent: int) -> None:
-        """Only this share of the keys, 0 to 100 percent, is cached in this namespace: always the same keys, in every process
-        and language, and those of a smaller share are among those of a larger one."""
-        core.coffer_turn_share(self._handle, _integer(percent, "a share in percent", 0, 100))
-
-    def _turn(self, is_on: bool, everything: bool, operation: str | None) -> None:
-        if operation is None:
-            core.coffer_turn(self._handle, core.COFFER_SCOPE_ALL if everything else core.COFFER_SCOPE_NAMESPACE, is_on)
-        elif everything:
-            raise ArgumentError("an operation is turned off and on in one namespace, not everywhere", "ARG")
-        elif core.coffer_turn_operation(self._handle, core.coffer_operation_of(operation), is_on) != core.COFFER_OK:
-            raise ArgumentError(f"there is no operation {operation!r}", "ARG")
-
 
 def _load(load: core._Op, key: K, loader: Callable[[K], Any], lifetime_ms: int) -> Any:
     """Runs the loader and tells the core. The value; or the load again, where its loader has to run once more."""
@@ -393,8 +306,7 @@ def _load(load: core._Op, key: K, loader: Callable[[K], Any], lifetime_ms: int) 
     try:
         _LOADING.innermost = load
         value = loader(key)
-        is_absent = value is None or value is ABSENT
-        data, form = ("", core.COFFER_FORMAT_BYTES) if is_absent else encode(value)
+        data, form, is_absent = loaded(value)
     except BaseException as fault:
         stale = core.load_abort(load, isinstance(fault, Exception), decode_json)
         if stale is load:
@@ -405,44 +317,9 @@ def _load(load: core._Op, key: K, loader: Callable[[K], Any], lifetime_ms: int) 
     return core.load_supply(load, data, form, lifetime_ms, is_absent, value, decode_json)
 
 
-def _apply(wanted: core._Options, named: Mapping[str, Duration | None], options: Mapping[str, Any]) -> None:
-    for name, value in (*named.items(), *options.items()):
-        if value is not None:
-            core.coffer_options_set(wanted, name, option_text(name, value))
-
-
-def _written(
-    value: Any, ttl: Duration | None, timeout: Duration | None
-) -> tuple[str | bytes | bytearray | memoryview, tuple[int, int, bool, int]]:
-    if value is ABSENT:
-        return b"", (ttl_ms(ttl), core.COFFER_FORMAT_BYTES, True, timeout_ms(timeout))
-    data, form = encode(value)
-    return data, (ttl_ms(ttl), form, False, timeout_ms(timeout))
-
-
 def _is_ok(op: core._Op) -> bool:
     return core.op_run(op) == core.COFFER_OK
 
 
 def _integer_of(op: core._Op) -> int | None:
     return core.coffer_op_integer(op) if core.op_run(op) == core.COFFER_OK else None
-
-
-def _required_ttl(ttl: Duration) -> int:
-    if ttl is None:
-        raise ValueTypeError("expire needs a TTL; touch uses the namespace's", "ARG")
-    return ttl_ms(ttl)
-
-
-def _keys(keys: Iterable[K]) -> list[K]:
-    if isinstance(keys, (str, bytes)):
-        raise ValueTypeError(f"expected several keys, not one {type(keys).__name__}", "ARG")
-    return list(keys)
-
-
-def _integer(number: int, what: str, least: int, most: int) -> int:
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise ValueTypeError(f"{what} is an int, not {type(number).__name__}", "ARG")
-    if not least <= number <= most:
-        raise ArgumentError(f"{what} is from {least} to {most}", "ARG")
-    return int(number)

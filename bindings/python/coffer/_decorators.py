@@ -28,8 +28,7 @@ def decorator(
     cache: Cache, ttl: Duration | None, key: KeySpec | None, timeout: Duration | None
 ) -> Callable[[Callable[P, T]], CachedFunction[P, T]]:
     """What Cache.cached returns."""
-    if callable(ttl):
-        raise ValueTypeError("write @cache.cached(), with the parentheses", "ARG")
+    check_parentheses(ttl)
 
     def decorate(function: Callable[P, T]) -> CachedFunction[P, T]:
         return CachedFunction(cache, function, ttl, key, timeout)
@@ -37,30 +36,43 @@ def decorator(
     return decorate
 
 
-class CachedFunction(Generic[P, T]):
-    """A function behind a cache. Call it as the function; `key`, `invalidate` and `refresh` take the same arguments."""
+class Remembered(Generic[P, T]):
+    """What the wrappers of coffer.Cache and coffer.aio.Cache have in common: a function, and the keys of its calls."""
 
     __name__: str
     __qualname__: str
 
-    def __init__(self, cache: Cache, function: Callable[P, T], ttl: Duration | None, key: KeySpec | None, timeout: Duration | None) -> None:
-        _refuse_coroutines(function)
-        functools.update_wrapper(self, function)
+    def __init__(self, function: Callable[P, T], ttl: Duration | None, key: KeySpec | None, timeout: Duration | None) -> None:
+        wrapper: Any = self
+        functools.update_wrapper(wrapper, function)
         self.__wrapped__ = function
-        self._cache = cache
         self._ttl = ttl
         self._timeout = timeout
         self._keys = _KeyMaker(function, key)
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
+        """The key under which the result for these arguments is remembered."""
+        return self._keys.key(args, kwargs)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._keys.leave_out_first()
+
+
+class CachedFunction(Remembered[P, T]):
+    """A function behind a cache. Call it as the function; `key`, `invalidate` and `refresh` take the same arguments."""
+
+    def __init__(self, cache: Cache, function: Callable[P, T], ttl: Duration | None, key: KeySpec | None, timeout: Duration | None) -> None:
+        check_remembered(function)
+        if inspect.iscoroutinefunction(function):
+            raise ValueTypeError("a coroutine function cannot be cached by a coffer.Cache: use a coffer.aio.Cache", "ARG")
+        super().__init__(function, ttl, key, timeout)
+        self._cache = cache
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         def load(_: Key) -> T:
             return self.__wrapped__(*args, **kwargs)
 
         return self._cache.get_or_load(self._keys.key(args, kwargs), load, self._ttl, timeout=self._timeout)  # type: ignore[return-value]
-
-    def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
-        """The key under which the result for these arguments is remembered."""
-        return self._keys.key(args, kwargs)
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forgets the result for these arguments. Whether one was remembered."""
@@ -72,9 +84,6 @@ class CachedFunction(Generic[P, T]):
         stored = ABSENT if value is None else value
         self._cache.set(self._keys.key(args, kwargs), stored, self._ttl, timeout=self._timeout)
         return value
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._keys.leave_out_first()
 
     @overload
     def __get__(self, instance: None, owner: type) -> CachedFunction[P, T]: ...
@@ -108,12 +117,17 @@ class CachedMethod(Generic[Q, T]):
         return self._function.refresh(self._instance, *args, **kwargs)
 
 
-def _refuse_coroutines(function: object) -> None:
+def check_parentheses(ttl: object) -> None:
+    """The function itself was given: the decorator was not called."""
+    if callable(ttl):
+        raise ValueTypeError("write @cache.cached(), with the parentheses", "ARG")
+
+
+def check_remembered(function: object) -> None:
+    """Refuses what gives no value to remember."""
     if not callable(function):
         raise ValueTypeError("only functions and methods can be cached", "ARG")
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise ValueTypeError("a coroutine function cannot be cached yet: asyncio comes with a later version", "ARG")
-    if inspect.isgeneratorfunction(function):
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ValueTypeError("a generator function cannot be cached: it returns a generator, not a value", "ARG")
 
 

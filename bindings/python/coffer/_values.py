@@ -230,8 +230,13 @@ def _endpoint_of(
     )
 
 
-def entry_of(raw: tuple[Any, str, int, int, int, int, int, int]) -> Entry:
-    """The dataclass from the core's plain tuple."""
+RawEntry: TypeAlias = tuple[Any, str, int, int, int, int, int, int]
+
+
+def entry_or_none(raw: RawEntry | None, misses: bool) -> Entry | None:
+    """What `get_entry` answers: the dataclass from the core's plain tuple; for a miss None, or an entry that says which."""
+    if raw is None or raw[1] == "outage":
+        return Entry(ABSENT, "none" if raw is None else raw[1], 0, None, None, None, 0.0, 0) if misses else None
     value, source, entry_id, created_ms, fresh_ms, expires_ms, cost_ms, form = raw
     return Entry(value, source, entry_id, _unix(created_ms), _unix(fresh_ms), _unix(expires_ms), cost_ms / 1000, form)
 
