@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
 import socket
 import weakref
+from asyncio import trsock
 from collections.abc import Callable
 from typing import Any
 
@@ -54,7 +56,17 @@ class _Connection(asyncio.BufferedProtocol):
         core.loop_hold(self.core, self.link, False)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self._hear_out()
         self.driver.lost(self.link, "CLOSED", "" if exc is None else _words(exc))
+
+    def _hear_out(self) -> None:
+        """Where a write failed, what had come before it was not read: an alert of TLS says why the other side hung up. Of asyncio's
+        own loop alone: uvloop has closed the socket by now, and its number may be another's."""
+        there = None if self.transport is None else self.transport.get_extra_info("socket")
+        if isinstance(there, trsock.TransportSocket) and there.fileno() >= 0:
+            with contextlib.suppress(OSError):
+                self.fed(self.core, self.link, self.buffer, os.readv(there.fileno(), [self.buffer]))
 
 
 class _Turn:
