@@ -4,6 +4,7 @@
 
 struct coffer__py_handle {
     coffer_cache *cache; /* NULL once it was really closed */
+    PyObject *lender; /* the handle whose cache it is; NULL: its own */
     size_t use_count; /* ops alive */
     bool is_closed; /* for new calls */
     bool is_local;
@@ -180,15 +181,22 @@ static void handle_settle(coffer__py_handle *handle) {
         return;
     }
     handle->cache = NULL;
-    coffer_close(cache);
+    if (handle->lender == NULL) {
+        coffer_close(cache);
+    } else {
+        coffer__py_handle *lender = PyCapsule_GetPointer(handle->lender, HANDLE_NAME);
+        lender->use_count--;
+        handle_settle(lender);
+        Py_CLEAR(handle->lender);
+    }
+    handle->loop = NULL; /* not before: an op that was made and not begun begins there */
+    Py_CLEAR(handle->loop_capsule);
 }
 
 void coffer__py_handle_close(coffer__py_handle *handle) {
     handle->is_closed = true;
     handle_settle(handle);
     Py_CLEAR(handle->credentials);
-    handle->loop = NULL;
-    Py_CLEAR(handle->loop_capsule);
 }
 
 void coffer__py_handle_ask(coffer__py_handle *handle, PyObject *credentials) {
@@ -245,6 +253,27 @@ PyObject *coffer__py_handle_wrap(coffer_cache *cache) {
     }
     handle->cache = cache;
     handle->is_local = coffer_client_is_local(coffer_namespace_client(coffer_cache_namespace(cache)));
+    return capsule;
+}
+
+/* (handle) -> another handle of the same cache: it is closed for itself, and its ops run where it is attached */
+PyObject *coffer__py_share(PyObject *self, PyObject *args) {
+    PyObject *lender_capsule;
+    (void)self;
+    coffer__py_handle *lender = PyArg_ParseTuple(args, "O", &lender_capsule) ? coffer__py_handle_of(lender_capsule) : NULL;
+    coffer__py_handle *handle = lender == NULL ? NULL : PyMem_Calloc(1, sizeof *handle);
+    if (handle == NULL) {
+        return lender == NULL ? NULL : PyErr_NoMemory();
+    }
+    PyObject *capsule = PyCapsule_New(handle, HANDLE_NAME, handle_finalise);
+    if (capsule == NULL) {
+        PyMem_Free(handle);
+        return NULL;
+    }
+    handle->cache = lender->cache;
+    handle->is_local = lender->is_local;
+    handle->lender = Py_NewRef(lender_capsule);
+    lender->use_count++;
     return capsule;
 }
 

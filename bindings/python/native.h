@@ -100,6 +100,8 @@ void coffer__py_handle_attach(coffer__py_handle *handle, PyObject *loop_capsule)
 struct coffer__py_loop *coffer__py_handle_loop(const coffer__py_handle *handle); /* NULL: its ops block */
 void coffer__py_handle_close(coffer__py_handle *handle); /* twice is harmless */
 
+PyObject *coffer__py_share(PyObject *self, PyObject *args); /* entered through %native */
+
 /* An op that has no coffer_op yet, for the handle in `capsule`. Free it with op_free, or give it away with op_wrap. */
 coffer__py_op *coffer__py_op_begin(PyObject *capsule);
 void coffer__py_op_free(coffer__py_op *op); /* takes NULL */

@@ -208,3 +208,10 @@ def together(count: int, work: Callable[[int], object]) -> list[object]:
         thread.join(30)
         assert not thread.is_alive(), "a thread hangs"
     return results
+
+
+def connected(raw: Resp) -> int:
+    """How many of our connections a server has."""
+    clients = raw.call("CLIENT", "LIST")
+    assert isinstance(clients, bytes)
+    return clients.count(b"name=coffer ")

@@ -11,6 +11,8 @@ import pytest
 
 import coffer
 
+pytestmark = pytest.mark.usefixtures("both")
+
 
 @pytest.mark.parametrize("key", ["a", "a:b", "{}", "{a}{b}", "a{b", "%s%n", "\u00e9\u4e2d", " spaced ", "x" * 250, b"bytes", "a/b+c=d,e@f"])
 def test_a_good_key_finds_its_value_and_no_other(cache: coffer.Cache, key: str | bytes) -> None:

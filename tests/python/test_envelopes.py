@@ -11,6 +11,8 @@ import pytest
 import coffer
 from support import RedisServer, Resp
 
+pytestmark = pytest.mark.usefixtures("both")
+
 SEAL_KEY = base64.b64encode(random.Random(1).randbytes(32)).decode()
 OTHER_KEY = base64.b64encode(random.Random(2).randbytes(32)).decode()
 SECRET = "a canary that nobody may read"

@@ -11,6 +11,8 @@ import coffer
 from coffer import _coffer_core as core
 from coffer import _errors
 
+pytestmark = pytest.mark.usefixtures("both")
+
 STATUSES = [number for number in range(-999, 100) if core.coffer_status_name(number) != "UNKNOWN"]
 IN_PYTHON_ONLY = {"Error", "ValueTypeError"}
 

@@ -11,6 +11,8 @@ import pytest
 import coffer
 from support import Resp, wait_until
 
+pytestmark = pytest.mark.usefixtures("both")
+
 
 def test_a_miss_gives_the_default(cache: coffer.Cache) -> None:
     assert cache.get("nobody") is None

@@ -12,7 +12,7 @@ import pytest
 import coffer
 from support import RedisServer, has_redis, redis_server, together, wait_until
 
-pytestmark = pytest.mark.skipif(not has_redis(), reason="redis-server is not installed")
+pytestmark = [pytest.mark.usefixtures("both"), pytest.mark.skipif(not has_redis(), reason="redis-server is not installed")]
 
 DEADLINE = 0.3
 AT_ONCE = 0.05  # what asks nobody, on a busy machine

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TYPED = """
 from typing import assert_type
 import coffer
+import coffer.aio
 
 cache = coffer.Cache("mem://", ttl="10m")
 users: coffer.Cache = cache.namespace("users", ttl=30)
@@ -40,6 +41,38 @@ assert_type(cache.increment("key"), int)
 assert_type(cache.get_or_load("key", lambda key: key.upper()), str | None)
 assert_type(cache.get_entry("key"), coffer.Entry | None)
 assert_type(cache.stats().hits, int)
+
+things = coffer.aio.Cache("mem://", ttl="10m")
+
+@things.cached(ttl="1h", key="user:{id}")
+async def thing(id: int, full: bool = False) -> dict[str, str]:
+    return {}
+
+@things.cached()
+def plain(id: int) -> float:
+    return 1.0
+
+class Things:
+    @things.cached()
+    async def price(self, item: str) -> float:
+        return 1.0
+
+async def load(key: str) -> bytes:
+    return b""
+
+async def main() -> None:
+    async with things as opened:
+        assert_type(opened, coffer.aio.Cache)
+    assert_type(await thing(1, full=True), dict[str, str])
+    assert_type(await thing.refresh(1), dict[str, str])
+    assert_type(await thing.invalidate(1), bool)
+    assert_type(await plain(1), float)
+    assert_type(await Things().price("a"), float)
+    assert_type(await things.namespace("a").increment("key"), int)
+    assert_type(await things.get_or_load("key", load), bytes | None)
+    assert_type(await things.get_or_load("key", lambda key: key.upper()), str | None)
+    await thing("not an int")  # type: ignore[arg-type]
+
 user("not an int")  # type: ignore[arg-type]
 Store().price(1)  # type: ignore[arg-type]
 cache.get(1)  # type: ignore[arg-type]

@@ -13,6 +13,8 @@ import pytest
 import coffer
 from support import RedisServer, Resp, free_port, has_redis, wait_until
 
+pytestmark = pytest.mark.usefixtures("both")
+
 SLOTS = 16384
 
 
@@ -90,6 +92,15 @@ def replicated() -> Iterator[Replicated]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="coffer-"))
         yield Replicated(Path(folder), stack)
+
+
+@pytest.fixture(autouse=True)
+def empty(request: pytest.FixtureRequest) -> None:
+    if "replicated" in request.fixturenames:
+        replicated: Replicated = request.getfixturevalue("replicated")
+        for index in replicated.primaries:
+            replicated.clients[index].call("FLUSHALL")
+        replicated.settle()
 
 
 KEYS = [f"key:{number}" for number in range(60)]

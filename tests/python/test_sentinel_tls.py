@@ -15,6 +15,8 @@ import coffer
 from sentinels import ASKED, SECRET, Group, ask_server, is_primary, tls_group
 from support import has_redis, make_certificates, wait_until
 
+pytestmark = pytest.mark.usefixtures("both")
+
 DEADLINE = 2.0
 
 
@@ -27,6 +29,15 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def group(certificates: Path) -> Iterator[Group]:
+    if not has_redis():
+        pytest.skip("redis-server is not installed")
+    with tls_group(certificates) as made:
+        yield made
+
+
+@pytest.fixture
+def mortal(certificates: Path) -> Iterator[Group]:
+    """One of a test's own, for it to kill."""
     if not has_redis():
         pytest.skip("redis-server is not installed")
     with tls_group(certificates) as made:
@@ -98,22 +109,22 @@ class Load:
             self.longest = max(self.longest, time.monotonic() - began)
 
 
-def test_a_sentinel_is_killed(group: Group, certificates: Path) -> None:
-    with opened(group.tls_url(), certificates, timeout=DEADLINE) as cache, Load(cache) as load:
+def test_a_sentinel_is_killed(mortal: Group, certificates: Path) -> None:
+    with opened(mortal.tls_url(), certificates, timeout=DEADLINE) as cache, Load(cache) as load:
         wait_until(lambda: load.written > 50)
-        group.processes[0].kill()
-        group.processes[0].wait(10)
+        mortal.processes[0].kill()
+        mortal.processes[0].wait(10)
         time_killed, before = time.monotonic(), load.written
         wait_until(lambda: load.written > before + 200 and time.monotonic() > time_killed + 2.5)  # the others are asked meanwhile
         assert load.errors == []
-        with opened(group.tls_url(), certificates) as another:  # one that never knew it
+        with opened(mortal.tls_url(), certificates) as another:  # one that never knew it
             assert another.get("load") is not None
 
 
-def test_the_primary_is_killed(group: Group, certificates: Path) -> None:
-    old = next(server for server in group.servers if is_primary(server))
-    new = next(server for server in group.servers if server is not old)
-    with opened(group.tls_url(), certificates, timeout=DEADLINE, breaker=False) as cache, Load(cache) as load:
+def test_the_primary_is_killed(mortal: Group, certificates: Path) -> None:
+    old = next(server for server in mortal.servers if is_primary(server))
+    new = next(server for server in mortal.servers if server is not old)
+    with opened(mortal.tls_url(), certificates, timeout=DEADLINE, breaker=False) as cache, Load(cache) as load:
         wait_until(lambda: load.written > 50)
         old.process.kill()
         old.process.wait(10)

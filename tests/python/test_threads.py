@@ -16,6 +16,8 @@ import pytest
 import coffer
 from support import Command, ScriptedServer, free_port, together, wait_until
 
+BOTH = pytest.mark.usefixtures("both")  # else it is about threads that block
+
 FOUND = b"$5\r\nfound\r\n"
 
 
@@ -31,6 +33,7 @@ def test_eight_threads_wait_together() -> None:
         assert time.monotonic() - began < 0.4, "they waited for each other"
 
 
+@BOTH
 def test_a_thread_that_does_not_wait_goes_on_meanwhile() -> None:
     with ScriptedServer(lambda _: None) as server, coffer.Cache(server.url, raw=True, timeout=0.5, on_outage="error") as cache:
         steps = 0
@@ -49,6 +52,7 @@ def test_a_thread_that_does_not_wait_goes_on_meanwhile() -> None:
         assert steps > 1000
 
 
+@BOTH
 @pytest.mark.parametrize("limit", [0.2, "200ms"])
 def test_a_call_ends_by_its_deadline(limit: Any) -> None:
     with ScriptedServer(lambda _: None) as server, coffer.Cache(server.url, raw=True, timeout=10, on_outage="error") as cache:
@@ -66,6 +70,7 @@ def test_a_call_ends_by_its_deadline(limit: Any) -> None:
             assert isinstance(caught.value, TimeoutError)
 
 
+@BOTH
 def test_a_late_reply_goes_to_nobody() -> None:
     """The reply of a call that timed out is never the next call's."""
 
@@ -91,6 +96,7 @@ def test_a_full_pool_says_so() -> None:
         assert kinds <= {coffer.PoolTimeoutError, coffer.TimeoutError}
 
 
+@BOTH
 def test_many_threads_get_their_own_values(url: str) -> None:
     with coffer.Cache(url, pool_max=4) as cache:
 
@@ -233,6 +239,7 @@ def test_close_lets_calls_under_way_end() -> None:
         assert together(2, call) == [b"found", None]
 
 
+@BOTH
 def test_nobody_listening_is_a_connection_error() -> None:
     with coffer.Cache(f"redis://127.0.0.1:{free_port()}", timeout=1, on_outage="error") as cache:
         for call in (lambda: cache.get("key"), lambda: cache.set("key", 1), cache.ping):
@@ -243,6 +250,7 @@ def test_nobody_listening_is_a_connection_error() -> None:
         assert cache.stats().pool.failed >= 1
 
 
+@BOTH
 def test_a_server_that_comes_back_is_used_again() -> None:
     with ScriptedServer(lambda _: FOUND) as first:
         port = first.port
@@ -253,6 +261,7 @@ def test_a_server_that_comes_back_is_used_again() -> None:
     cache.close()
 
 
+@BOTH
 def test_a_write_whose_answer_was_lost_may_have_been_applied() -> None:
     def hang_up(_: Command) -> bytes:
         raise OSError
@@ -267,6 +276,7 @@ def test_a_write_whose_answer_was_lost_may_have_been_applied() -> None:
         assert not isinstance(caught.value, coffer.MaybeAppliedError)
 
 
+@BOTH
 @pytest.mark.parametrize(
     "reply", [b"$5\r\nabcdefg\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"_\r\n", b"$99999999999\r\n", b"*2147483647\r\n"]
 )
@@ -277,6 +287,7 @@ def test_what_is_not_the_protocol_is_an_error(reply: bytes) -> None:
         assert caught.value.status in ("PROTO", "LIMIT")
 
 
+@BOTH
 @pytest.mark.parametrize(
     ("reply", "kind", "status"),
     [
@@ -296,6 +307,7 @@ def test_the_servers_words_become_exceptions(reply: bytes, kind: type[coffer.Err
         assert caught.value.status == status
 
 
+@BOTH
 def test_the_connection_is_used_again_after_an_error() -> None:
     def answer(command: Command) -> bytes:
         return b"-ERR no\r\n" if command[0] == b"SET" else FOUND

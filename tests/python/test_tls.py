@@ -24,6 +24,8 @@ import pytest
 import coffer
 from support import RedisServer, free_port, has_redis, make_certificates, redis_server
 
+pytestmark = pytest.mark.usefixtures("both")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

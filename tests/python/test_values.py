@@ -17,6 +17,8 @@ import pytest
 import coffer
 from support import together
 
+pytestmark = pytest.mark.usefixtures("both")
+
 EXACT: list[Any] = [
     b"",
     b"\x00",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import coffer
+
+if TYPE_CHECKING:
+    import coffer.aio
 
 SHARED = [f"shared{number}" for number in range(4)]
 
@@ -35,3 +39,19 @@ def works(cache: coffer.Cache, writer: int, first: int, rounds: int) -> None:
         loaded, value = f"loaded{writer}:{number}", value_of(own, writer, number)
         assert cache.get_or_load(loaded, lambda _, value=value: value) == value
         cache.increment("rounds")
+
+
+async def works_in_a_task(cache: coffer.aio.Cache, writer: int, rounds: int) -> None:
+    """Reads back what it writes under a key of its own, and finds right values under those that everybody writes."""
+    own = f"own{writer}"
+    for number in range(rounds):
+        await cache.set(own, value_of(own, writer, number))
+        assert await cache.get(own) == value_of(own, writer, number)
+        key = SHARED[number % len(SHARED)]
+        await cache.set(key, value_of(key, writer, number))
+        found = await cache.get_many(SHARED)
+        assert key in found
+        assert all(is_right(name, value) for name, value in found.items())
+        loaded, value = f"loaded{writer}:{number}", value_of(own, writer, number)
+        assert await cache.get_or_load(loaded, lambda _, value=value: value) == value
+        await cache.increment("rounds")
