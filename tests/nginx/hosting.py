@@ -74,15 +74,17 @@ class Process:
         self.log_path = folder / "error.log"
         self.forgiven: list[str] = []
         command = [program(), "-p", str(folder), "-e", str(self.log_path), "-c", str(config)]
-        self.master = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | (environment or {})
-        )
+        own = os.environ | (environment or {})
+        if preload := os.environ.get("COFFER_LUA_PRELOAD"):  # a sanitizer's libraries, see tests/lua/interpreters.py
+            options = f"detect_leaks=0:quarantine_size_mb=1:log_path={folder}/sanitizer"
+            own |= {"LD_PRELOAD": preload, "ASAN_OPTIONS": options, "UBSAN_OPTIONS": f"halt_on_error=1:log_path={folder}/sanitizer"}
+        self.master = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=own)
         wait_until(self._is_answering, 20)
 
     def _is_answering(self) -> bool:
         assert self.master.poll() is None, self.log()
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5):
-            return True
+            return bool(self.workers())
         return False
 
     def log(self) -> str:
@@ -102,6 +104,7 @@ class Process:
 
     def faults(self) -> list[str]:
         bad = [line for line in self.log().splitlines() if FAULTS.search(line)]
+        bad += [path.read_text(encoding="utf-8", errors="replace") for path in self.folder.glob("sanitizer*")]
         return [line for line in bad if not any(re.search(pattern, line) for pattern in self.forgiven)]
 
     def stop(self) -> None:

@@ -132,6 +132,6 @@ def test_a_database_that_is_down_takes_down_only_what_is_not_kept(database: Exam
 @pytest.mark.parametrize("name", ["responses.conf", "database.conf"])
 def test_without_redis_they_go_on(tmp_path: Path, name: str) -> None:
     with running(Example(tmp_path, name, f"redis://127.0.0.1:{free_port()}/0?timeout=500ms")) as example:
-        for _ in range(10):
+        for _ in range(5):
             assert example.ask("/users/1")[0] == 200
         wait_until(lambda: example.ask("/users/1")[1] == "loaded")

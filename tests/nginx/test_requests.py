@@ -244,9 +244,9 @@ def rounds_of_hanging_up(host: Host, server: RedisServer, rounds: int, clients: 
         resident.append(resident_bytes(nginx.workers()[0]))
     assert len(connections(raw)) <= 2
     raw.close()
-    warm = rounds // 2
-    assert used[-1] < max(used[:warm]) + 256, used  # KiB
-    assert resident[-1] < max(resident[:warm]) + 4 * 2**20, resident
+    half = rounds // 2
+    assert used[-1] < max(used[:half]) + 96, used  # KiB
+    assert resident[-1] < max(resident[:half]) + 4 * 2**20, resident
     assert nginx.value("return cache:stats().pool.open") <= 2
 
 

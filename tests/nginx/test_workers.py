@@ -85,7 +85,7 @@ def test_a_worker_without_work_exits_at_once(host: Host, server: RedisServer) ->
 
 def test_a_reload_while_the_server_is_stopped_ends_too(host: Host) -> None:
     with redis_server() as server:
-        nginx = host(server.url, options='timeout = "1s", breaker = false')
+        nginx = host(server.url, options='timeout = "500ms", breaker = false')
         nginx.lua('assert(cache:set("k", nil, 1))')
         server.process.send_signal(signal.SIGSTOP)
         try:
