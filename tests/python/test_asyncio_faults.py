@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import gc
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 import pytest
@@ -44,5 +45,60 @@ def test_a_load_that_a_loader_began_goes_on_when_that_one_has_ended(run: Run, se
             gate.set()
             assert set(await asyncio.gather(leader, *begun)) == {"the inner"}
             assert len(begun) == 20
+
+    run(main)
+
+
+class Begun:
+    """A coroutine that has run to its first wait."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> None:
+        self.coroutine = coroutine
+        self.waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        while True:
+            try:
+                sent = yield self.waits_for
+                step: Callable[[Any], Any] = self.coroutine.send
+            except BaseException as fault:
+                sent, step = fault, self.coroutine.throw
+            try:
+                self.waits_for = step(sent)
+            except StopIteration as end:
+                return end.value
+
+
+class Ended(asyncio.Future[Any]):
+    """What a task is that ended as it was made."""
+
+
+def eager(loop: asyncio.AbstractEventLoop, coroutine: Any, **_: Any) -> asyncio.Future[Any]:
+    """As asyncio.eager_task_factory, which Python 3.12 brought."""
+
+    async def rest(begun: Begun) -> Any:
+        return await begun
+
+    if not loop.is_running():
+        return asyncio.Task(coroutine, loop=loop)
+    try:
+        waits_for = coroutine.send(None)
+    except StopIteration as end:
+        ended = Ended(loop=loop)
+        ended.set_result(end.value)
+        return ended
+    if waits_for is not None:
+        waits_for._asyncio_future_blocking = True  # as it was when it was given out
+    return asyncio.Task(rest(Begun(coroutine, waits_for)), loop=loop)
+
+
+def test_connections_that_fail_at_once_leave_nothing_behind_where_tasks_are_eager(run: Run) -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(eager)
+        async with coffer.aio.Cache("unix:///nowhere/redis.sock", breaker=False, on_outage="error") as cache:
+            for _ in range(5):
+                with pytest.raises(coffer.ConnectionError):
+                    await cache.get("k")
+            assert [one for one in gc.get_objects() if isinstance(one, Ended)] == []
 
     run(main)

@@ -139,7 +139,9 @@ class Driver:
         if orders is not None:
             for order in orders:
                 if order[0] == "connect":
-                    self._there[order[1]] = self.loop.create_task(self._connect(*order[1:]))
+                    task = self.loop.create_task(self._connect(*order[1:]))
+                    if not task.done():  # one that is begun at once (asyncio.eager_task_factory) may have failed already
+                        self._there[order[1]] = task
                 else:
                     self._end(order[1])
         if due_ms >= 0:
