@@ -411,7 +411,7 @@ int coffer__lua_load_begin(lua_State *lua) {
         return closed(lua);
     }
     coffer_status made = coffer_op_get_or_load(&op->op, coffer__lua_op_namespace(op), key, &options);
-    if (made == COFFER_OK && outer != NULL) {
+    if (made == COFFER_OK && outer != NULL && outer->loop == op->handle->loop) { /* only where they are alike it stays while its children do */
         coffer_op_set_parent(op->op, outer->op);
         coffer__lua_loop_set_parent(op, outer);
     }

@@ -268,7 +268,7 @@ void coffer__lua_loop_drop(coffer__lua_op *op) {
 }
 
 void coffer__lua_loop_set_parent(coffer__lua_op *op, const coffer__lua_op *parent) {
-    op->parent_slot = parent->loop == op->handle->loop ? parent->slot : 0;
+    op->parent_slot = parent->slot;
 }
 
 bool coffer__lua_loop_leave(coffer__lua_op *op) {

@@ -206,6 +206,41 @@ test("what loaders began on an event loop goes with them when the state is close
     assert(outer and inner)
 end)
 
+test("a load that a loader of another cache began goes on when that one is given up", function()
+    local core = require "coffer.core"
+    local function on_loop(url, number)
+        local handle = assert(coffer.open(url, {raw = true}))._handle
+        local loop = core.loop_new(handle, number)
+        core.loop_attach(handle, loop)
+        return handle, loop
+    end
+    local function obey(loop)
+        local kind, link = core.loop_order(loop)
+        local last = link
+        while kind do
+            if kind == "connect" then
+                core.loop_opened(loop, link, false)
+            end
+            last = link
+            kind, link = core.loop_order(loop)
+        end
+        return last
+    end
+    local memory = on_loop("mem://", 1)
+    local remote, loop = on_loop("redis://scripted", 2)
+    local outer = select(4, core.load_begin(memory, "outer", nil, nil))
+    local leader = select(4, core.load_begin(remote, "inner", nil, nil))
+    local link = obey(loop)
+    core.loop_fed(loop, link, "+OK\r\n*2\r\n$1\r\n1\r\n$1\r\n0\r\n")
+    obey(loop)
+    core.loop_fed(loop, link, "$-1\r\n")
+    local inner = select(4, core.load_begin(remote, "inner", outer, nil))
+    obey(loop)
+    core.drop(outer)
+    core.loop_fed(loop, link, "$-1\r\n") -- its parent would be looked at now
+    equal({core.is_stopped(leader), core.is_stopped(inner)}, {true, false})
+end)
+
 test("inside of an nginx request only mem:// may be used", function(cache)
     package.loaded.coffer = nil
     local phase = "content"
