@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from clusters import Cluster
 from hosting import Load, Nginx
 from sentinels import ASKED, Group, ask_server, is_primary, plain_group
 from support import RedisServer, free_port, has_redis, make_certificates, redis_server, wait_until
@@ -184,8 +185,6 @@ def test_an_option_that_is_none_is_refused(nginx: Nginx) -> None:
 
 
 def test_a_cluster(host: Host) -> None:
-    from test_cluster import Cluster
-
     with contextlib.ExitStack() as stack:
         cluster = Cluster(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="coffer-"))), stack)
         nginx = host(cluster.url, options='on_outage = "error"')

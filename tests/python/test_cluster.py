@@ -12,68 +12,10 @@ from pathlib import Path
 import pytest
 
 import coffer
-from support import RedisServer, Resp, free_port, has_redis, wait_until
+from clusters import NODES, Cluster
+from support import RedisServer, free_port, has_redis, wait_until
 
 pytestmark = pytest.mark.usefixtures("both")
-
-SLOTS = 16384
-NODES = 3
-
-
-class Cluster:
-    """Three primaries, each with a third of the slots."""
-
-    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
-        self.nodes: list[RedisServer] = []
-        for index in range(NODES):
-            place = folder / str(index)
-            place.mkdir()
-            bus = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", "1000")
-            self.nodes.append(RedisServer(place, *bus, "--repl-diskless-sync-delay", "0"))
-            stack.callback(self.nodes[-1].stop)
-        self.clients: list[Resp] = [node.client() for node in self.nodes]
-        for client in self.clients:
-            stack.callback(client.close)
-        self.buses = [self._bus(index) for index in range(NODES)]
-        for index, client in enumerate(self.clients):
-            client.call("CLUSTER", "ADDSLOTSRANGE", index * SLOTS // NODES, (index + 1) * SLOTS // NODES - 1)
-            client.call("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
-        for node, bus_port in zip(self.nodes[1:], self.buses[1:], strict=True):
-            self.clients[0].call("CLUSTER", "MEET", "127.0.0.1", node.port, bus_port)
-        wait_until(self.is_well, 20)
-        self.ids = [text(client.call("CLUSTER", "MYID")) for client in self.clients]
-        self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:2])
-
-    def _bus(self, index: int) -> int:
-        return int(text(self.clients[index].call("CONFIG", "GET", "cluster-port"), 1))
-
-    def is_well(self) -> bool:
-        """Each node knows of all slots."""
-        infos = [text(client.call("CLUSTER", "INFO")) for client in self.clients]
-        return all("cluster_state:ok" in info and f"cluster_known_nodes:{NODES}" in info for info in infos)
-
-    def owner(self, slot: int) -> int:
-        ranges = self.clients[0].call("CLUSTER", "SLOTS")
-        assert isinstance(ranges, list)
-        port = next(one[2][1] for one in ranges if one[0] <= slot <= one[1])
-        return next(index for index, node in enumerate(self.nodes) if node.port == port)
-
-    def move(self, slot: int, source: int, target: int) -> None:
-        """As redis-cli does: the keys of the slot one by one, then everybody is told."""
-        self.clients[target].call("CLUSTER", "SETSLOT", slot, "IMPORTING", self.ids[source])
-        self.clients[source].call("CLUSTER", "SETSLOT", slot, "MIGRATING", self.ids[target])
-        while keys := self.clients[source].call("CLUSTER", "GETKEYSINSLOT", slot, 10):
-            assert isinstance(keys, list)
-            for key in keys:
-                self.clients[source].call("MIGRATE", "127.0.0.1", self.nodes[target].port, key, 0, 5000, "REPLACE")
-        for index in (target, source, *range(NODES)):
-            self.clients[index].call("CLUSTER", "SETSLOT", slot, "NODE", self.ids[target])
-
-
-def text(value: object, index: int = 0) -> str:
-    one = value[index] if isinstance(value, list) else value
-    assert isinstance(one, bytes)
-    return one.decode()
 
 
 @pytest.fixture(scope="module")
