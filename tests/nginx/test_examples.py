@@ -1,4 +1,4 @@
-"""The programs of examples/openresty, as they stand but for the ports: what their comments say is what they do."""
+"""The programs of examples/openresty and of docs/openresty.md, as they stand but for the ports: what is said of them is what they do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hosting import LUA, NGINX_MODULES, ROOT, Process, program, running
-from support import RedisServer, free_port, together, wait_until
+from support import RedisServer, Resp, free_port, together, wait_until
 
 EXAMPLES = ROOT / "examples" / "openresty"
 MODULES = "".join(f"load_module {NGINX_MODULES}/{name}.so; " for name in ("ndk_http_module", "ngx_http_lua_module"))
@@ -21,15 +21,15 @@ MODULES = "".join(f"load_module {NGINX_MODULES}/{name}.so; " for name in ("ndk_h
 class Example(Process):
     """Its ports and Redis' are changed to free ones; where it may write is said, as the packager of an nginx would."""
 
-    def __init__(self, folder: Path, name: str, url: str) -> None:
+    def __init__(self, folder: Path, text: str, url: str) -> None:
         program()
-        text, port, other = (EXAMPLES / name).read_text(encoding="utf-8"), free_port(), free_port()
+        port, other = free_port(), free_port()
         for old, new in {"listen 8080": f"listen 127.0.0.1:{port}", "8081": str(other), "redis://127.0.0.1:6379/0": url}.items():
             text = text.replace(old, new)
         text = re.sub(r"listen (\d+);", r"listen 127.0.0.1:\1;", text)
         places = "".join(f"{kind}_temp_path {folder}/{kind}; " for kind in ("proxy", "fastcgi", "uwsgi", "scgi", "client_body"))
         text = text.replace("http {", f"http {{ access_log off; {places}", 1)
-        config = folder / name
+        config = folder / "example.conf"
         config.write_text(f"daemon off; worker_processes 2; pid nginx.pid; user {getpass.getuser()}; {MODULES}\n{text}", encoding="utf-8")
         super().__init__(folder, config, port, {"LUA_PATH": f"{LUA}/?.lua;;", "LUA_CPATH": f"{LUA}/?.so;;"})
 
@@ -44,15 +44,26 @@ class Example(Process):
             connection.close()
 
 
+def text_of(name: str) -> str:
+    return (EXAMPLES / name).read_text(encoding="utf-8")
+
+
+def fence() -> str:
+    """The program of the document; where the module is, is said by LUA_PATH here."""
+    found = re.search(r"^```nginx\n(.*?)^```$", (ROOT / "docs" / "openresty.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return "events {}\n" + re.sub(r" *lua_package_c?path .*\n", "", found[1])
+
+
 @pytest.fixture
 def responses(server: RedisServer, tmp_path: Path) -> Iterator[Example]:
-    with running(Example(tmp_path, "responses.conf", server.url)) as example:
+    with running(Example(tmp_path, text_of("responses.conf"), server.url)) as example:
         yield example
 
 
 @pytest.fixture
 def database(server: RedisServer, tmp_path: Path) -> Iterator[Example]:
-    with running(Example(tmp_path, "database.conf", server.url)) as example:
+    with running(Example(tmp_path, text_of("database.conf"), server.url)) as example:
         yield example
 
 
@@ -129,9 +140,19 @@ def test_a_database_that_is_down_takes_down_only_what_is_not_kept(database: Exam
     assert database.ask("/users/2")[0] == 200
 
 
+# ---- both ----
+
+
 @pytest.mark.parametrize("name", ["responses.conf", "database.conf"])
 def test_without_redis_they_go_on(tmp_path: Path, name: str) -> None:
-    with running(Example(tmp_path, name, f"redis://127.0.0.1:{free_port()}/0?timeout=500ms")) as example:
+    with running(Example(tmp_path, text_of(name), f"redis://127.0.0.1:{free_port()}/0?timeout=500ms")) as example:
         for _ in range(5):
             assert example.ask("/users/1")[0] == 200
         wait_until(lambda: example.ask("/users/1")[1] == "loaded")
+
+
+def test_the_program_of_the_document(server: RedisServer, raw: Resp, tmp_path: Path) -> None:
+    with running(Example(tmp_path, fence(), server.url)) as example:
+        assert example.ask("/users/42")[::2] == (200, "Ada (loaded)\n")
+        assert example.ask("/users/42")[::2] == (200, "Ada (remote)\n")
+        wait_until(lambda: len(raw.call("KEYS", "*#requests")) == 1)  # type: ignore[arg-type]
