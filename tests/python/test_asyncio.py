@@ -208,6 +208,23 @@ def test_the_time_of_a_caller_ends_its_wait(run: Run) -> None:
         run(main)
 
 
+def test_a_cancelled_call_lets_go_of_its_value_at_once(run: Run) -> None:
+    value = bytearray(b"x" * 100)
+
+    async def main() -> None:
+        async with coffer.aio.Cache(silent.url, raw=True, timeout=30) as cache:
+            task = asyncio.create_task(cache.set("key", value))
+            await asyncio.sleep(0.05)
+            with pytest.raises(BufferError):
+                value.append(1)
+            task.cancel()
+            await asyncio.wait([task])
+            value.append(1)
+
+    with ScriptedServer(lambda _: None) as silent:
+        run(main)
+
+
 # ---- loading ----
 
 
@@ -320,6 +337,55 @@ def test_a_task_may_outlive_the_load_that_started_it(run: Run, url: str) -> None
             go.set()
             assert await later[0] == "NEXT"
             assert await cache.get_or_load("third", str.upper) == "THIRD"
+
+    run(main)
+
+
+def test_a_task_of_a_load_that_ended_is_one_of_the_load_around_it(run: Run) -> None:
+    async def main() -> None:
+        async with coffer.aio.Cache(timeout=5) as cache:
+            go = asyncio.Event()
+
+            async def follow() -> Any:
+                await go.wait()
+                return await cache.get_or_load("outer", str.upper)
+
+            async def inner(_: str) -> asyncio.Task[Any]:
+                later.append(asyncio.create_task(follow()))
+                return "inner"  # type: ignore[return-value]
+
+            async def outer(_: str) -> Any:
+                await cache.get_or_load("inner", inner)
+                go.set()
+                return await later[0]
+
+            later: list[asyncio.Task[Any]] = []
+            with pytest.raises(coffer.LoadError) as caught:
+                await cache.get_or_load("outer", outer)
+            assert caught.value.status == "LOAD_RECURSIVE"
+
+    run(main)
+
+
+def test_a_load_that_comes_to_a_cancelled_task_goes_on_to_the_next(run: Run) -> None:
+    """Whenever the second is cancelled after the first; both are kept, and what they held with them."""
+
+    async def main() -> None:
+        async with coffer.aio.Cache() as cache:
+            for turns in range(8):
+                key = f"key{turns}"
+                first = asyncio.create_task(cache.get_or_load(key, lambda _: asyncio.sleep(30)))
+                await asyncio.sleep(0)
+                second = asyncio.create_task(cache.get_or_load(key, lambda _: asyncio.sleep(30)))
+                await asyncio.sleep(0)
+                third = asyncio.create_task(cache.get_or_load(key, str.upper))
+                await asyncio.sleep(0)
+                first.cancel()
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                second.cancel()
+                answers = await asyncio.wait_for(asyncio.gather(first, second, third, return_exceptions=True), 5)
+                assert [type(answer) for answer in answers] == [asyncio.CancelledError, asyncio.CancelledError, str]
 
     run(main)
 
