@@ -115,16 +115,23 @@ class Driver:
         loop.add_reader(self._turn.fd, self._turn.woken)
 
     def close(self) -> None:
-        """Ends all that is under way with ClosedError, and closes the connections. On another thread, or where the loop is
-        closed, nothing of the loop is touched."""
+        """Ends all that is under way with ClosedError, and closes the connections: on the loop, or when that was closed."""
         core.loop_close(self.core)
-        if self.loop.is_closed() or _running_loop() is not self.loop:
-            self._there.clear()
+        if self.loop.is_closed():
+            self._let_go()
             return
         self.turn()
         self.loop.remove_reader(self._turn.fd)
         if self._timer is not None:
             self._timer.cancel()
+
+    def _let_go(self) -> None:
+        """Of what is left, so that Python closes the sockets: nothing of a closed loop is touched."""
+        core.loop_turn(self.core)
+        for there in self._there.values():
+            if not isinstance(there, asyncio.Task):
+                there.link = None  # which holds its transport, out of the sight of Python's collector
+        self._there.clear()
 
     def lost(self, link: Any, status: str, words: str) -> None:
         """The connection is gone, or could not be made."""
@@ -225,10 +232,3 @@ class _NoLogin(Exception):
 def _words(error: BaseException) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text or type(error).__name__
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

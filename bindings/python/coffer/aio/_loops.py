@@ -61,15 +61,6 @@ class _Home:
         with contextlib.suppress(StopIteration):
             self.ending.__anext__().send(None)  # as far as its `yield`: from here on the loop knows it
 
-    def abandon(self) -> None:
-        """The loop was closed, and may not have ended its generators: lets go of what is left, so that Python closes the sockets."""
-        connections = list(self.driver._there.values())
-        self.driver.close()
-        core.loop_turn(self.driver.core)
-        for connection in connections:
-            if not isinstance(connection, asyncio.Task):
-                connection.link = None  # which holds its transport, out of the sight of Python's collector
-
 
 class Drivers:
     """The drivers of an opened cache, which its namespaces share. Each loop touches its own entries alone, so there is no lock."""
@@ -105,7 +96,7 @@ class Drivers:
         for loop in [loop for loop in list(self._homes) if loop.is_closed()]:
             home = self._homes.pop(loop, None)
             if home is not None:
-                home.abandon()
+                home.driver.close()  # it may not have ended its generators
 
     async def aclose(self) -> None:
         """Ends all of them: those of other loops soon, by these."""
