@@ -1,10 +1,11 @@
 """Fixtures: `both` runs a test with coffer.Cache and with coffer.aio.Cache; `cache` also on mem:// and on a redis-server.
-`run` runs a coroutine function on asyncio's own loop and on uvloop."""
+(COFFER_CACHES: with those it names alone.) `run` runs a coroutine function on asyncio's own loop and on uvloop."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ import coffer
 import on_loop
 
 
-@pytest.fixture(params=["Cache", "aio.Cache"])
+@pytest.fixture(params=os.environ.get("COFFER_CACHES", "Cache aio.Cache").split())
 def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What the test knows as coffer.Cache is that, or stands before coffer.aio.Cache."""
     if request.param == "Cache":
