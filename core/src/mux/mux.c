@@ -257,6 +257,7 @@ coffer_task *coffer_mux_next_stopped(coffer_mux *mux) {
 bool coffer_mux_next_order(coffer_mux *mux, uint64_t now_us, coffer_order *order) {
     bool found = false;
     enter(mux, now_us);
+    leave(mux); /* first: what an order lends is not to be written to behind it */
     while (!found && mux->first_dirty != 0) {
         coffer__mux_link *link = mux->links[mux->first_dirty - 1];
         mux->first_dirty = link->next_dirty;
@@ -264,7 +265,6 @@ bool coffer_mux_next_order(coffer_mux *mux, uint64_t now_us, coffer_order *order
         link->dirty = false;
         found = coffer__mux_link_order(mux, link, order);
     }
-    leave(mux);
     return found;
 }
 
