@@ -136,6 +136,34 @@ static void owe_three(world *w) {
     }
 }
 
+/* What an order lends is not written to behind it: so what the client itself asks for in that call goes with it, not after it. */
+static void test_what_the_client_asks_for_as_an_order_is_taken_goes_with_it(void **state) {
+    (void)state;
+    world w;
+    coffer_order order;
+    bool asked = false;
+    open_world(&w, "redis+cluster://scripted?raw=true&timeout=1s&on_outage=error&breaker=false");
+    coffer_task *task = get(&w, "k");
+    uint32_t link = connect_last(&w);
+    feed(&w, link, map);
+    move(&w, 20);
+    feed(&w, link, "$-1\r\n");
+    assert_ended(&w, task, COFFER_MISS);
+    w.now_us += (uint64_t)20000 * MS;
+    for (int i = 0; i < 30000 && !asked; i++) { /* for the map, every half a minute or so */
+        task = get(&w, "k");
+        w.now_us += MS;
+        while (coffer_mux_next_order(w.mux, w.now_us, &order)) {
+            assert_int_equal(order.kind, COFFER_ORDER_WRITE);
+            assert_memory_equal(order.data.data, "*2\r\n$3\r\nGET", 11);
+            asked = asked || order.data.data[order.data.len - 3] == 'S'; /* CLUSTER SLOTS */
+        }
+        coffer_task_free(task);
+    }
+    assert_true(asked);
+    close_world(&w);
+}
+
 static void test_what_was_given_up_before_its_connection_is_there_is_not_sent_though_its_op_goes_on(void **state) {
     (void)state;
     static const coffer_slice keys[] = {{"4", 1}, {"5", 1}, {"6", 1}, {"7", 1}, {"8", 1}, {"9", 1}};
@@ -207,6 +235,7 @@ int main(void) {
         cmocka_unit_test(test_credentials_of_the_driver_are_those_that_log_in),
         cmocka_unit_test(test_connections_are_counted),
         cmocka_unit_test(test_a_connection_that_takes_too_long_is_given_up),
+        cmocka_unit_test(test_what_the_client_asks_for_as_an_order_is_taken_goes_with_it),
         cmocka_unit_test(test_what_was_given_up_before_its_connection_is_there_is_not_sent_though_its_op_goes_on),
         cmocka_unit_test(test_a_server_that_falls_silent_loses_its_connection),
         cmocka_unit_test(test_an_unused_connection_is_closed),
