@@ -16,7 +16,7 @@ from support import RedisServer, Resp, redis_server, wait_until
 Host = Callable[..., Nginx]
 
 USE = """
-    local key = "key" .. args.number
+    local key = "key" .. args.key
     assert(cache:set(key, nil, key .. " turn " .. args.turn))
     local value, err = cache:get(key)
     assert(value == key .. " turn " .. args.turn, tostring(value or err))
@@ -28,7 +28,7 @@ USE = """
 
 
 def used(nginx: Nginx) -> Load:
-    return Load(lambda number, turn: nginx.lua(USE, number=number, turn=turn))
+    return Load(lambda number, turn: nginx.lua(USE, key=number, turn=turn))
 
 
 def connections(raw: Resp) -> int:
@@ -163,7 +163,8 @@ def is_replaced(nginx: Nginx, victim: int) -> bool:
 def kills(host: Host, server: RedisServer, raw: Resp, count: int) -> None:
     nginx = host(server.url, workers=3)
     nginx.forgive(r"worker process \d+ exited on signal 9")
-    with used(nginx) as load:
+    # a key for each turn: what a worker sent before it was killed may be written after what its caller asks another to write next
+    with Load(lambda number, turn: nginx.lua(USE, key=f"{number}.{turn}", turn=turn)) as load:
         load.wait_for(20)
         for _ in range(count):
             victim, others = nginx.workers()[0], set(nginx.workers()[1:])
@@ -176,7 +177,7 @@ def kills(host: Host, server: RedisServer, raw: Resp, count: int) -> None:
     assert all("piece" not in fault and "LuaError" not in fault for fault in load.faults), load.faults
     pids = set()
     for _ in range(100):
-        pids.add(nginx.value('assert(cache:get("key0")) return ngx.worker.pid()'))
+        pids.add(nginx.value('assert(cache:set("k", nil, 1)) return ngx.worker.pid()'))
     assert pids <= set(nginx.workers())
     wait_until(lambda: connections(raw) <= 3)
 
