@@ -187,8 +187,7 @@ void coffer__lua_loop_add_metrics(const coffer__lua_loop *loop, coffer_metrics *
 /* ---- ops ---- */
 
 static void push_due(lua_State *lua, const coffer__lua_loop *loop) {
-    uint64_t due = coffer_mux_due_us(loop->mux), now = coffer_now_us();
-    lua_pushnumber(lua, due <= now ? 0 : (lua_Number)(due - now) / US_PER_S);
+    lua_pushnumber(lua, (lua_Number)coffer_wait_us(coffer_mux_due_us(loop->mux)) / US_PER_S);
 }
 
 /* `slot_index` 0: it was not begun. */

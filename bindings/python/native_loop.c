@@ -286,9 +286,9 @@ PyObject *coffer__py_loop_turn(PyObject *self, PyObject *args) {
         return NULL;
     }
     settle_stopped(loop);
-    uint64_t due_us = coffer_mux_due_us(loop->mux), now = coffer_now_us();
+    uint64_t due_us = coffer_mux_due_us(loop->mux), wait_us = coffer_wait_us(due_us);
     loop->armed_us = due_us;
-    long long due_ms = due_us == UINT64_MAX ? -1 : due_us <= now ? 0 : (long long)((due_us - now + 999) / 1000);
+    long long due_ms = wait_us == UINT64_MAX ? -1 : (long long)((wait_us + 999) / 1000);
     return Py_BuildValue("NL", orders == Py_None ? Py_NewRef(orders) : orders, due_ms);
 }
 

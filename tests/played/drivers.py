@@ -29,7 +29,8 @@ class Driver:
     name: str
     piece = 0  # replies come in pieces of so many bytes; 0: whole
     passes_by = True  # somebody has to call for what is due without a caller
-    has_order = True  # of what is given to set_many
+    has_order = True  # of what one operation sends
+    switches = 1  # that it takes to notice what time it is
 
     def __init__(self) -> None:
         self._now_us = BEGINNING_US
@@ -138,7 +139,7 @@ class Driver:
         self.hear()
         before = self._waiting()
         self.tell_time(self._now_us)
-        self._await_switches(before, 1)
+        self._await_switches(before, self.switches)
 
     def _waiting(self) -> dict[int, int]:
         return {thread: self._woken(thread) for name, thread in self.threads.items() if name not in self.loading}
@@ -183,6 +184,27 @@ class Driver:
                 return None
             found[thread] = self._woken(int(thread))
         return found
+
+
+class Asyncio(Driver):
+    """Everything happens in one thread, but for the reading of lines; and by itself."""
+
+    name = "asyncio"
+    piece = 3
+    passes_by = False
+    has_order = False
+    switches = 3  # to hear of the time, to wake the loop, and when its timer ends
+
+    def command(self) -> list[str]:
+        return [sys.executable, "player.py", "aio"]
+
+    def _waiting(self) -> dict[int, int]:
+        return {self.process.pid: self._woken(self.process.pid)}
+
+    def _await_switches(self, before: dict[int, int], more: int) -> None:
+        end = time.monotonic() + NOTICED_S
+        while time.monotonic() < end and any(self._woken(thread) < count + more for thread, count in before.items()):
+            time.sleep(0.0005)
 
 
 class Lua(Driver):
@@ -264,4 +286,4 @@ class Python(Driver):
         return [sys.executable, "player.py"]
 
 
-DRIVERS: tuple[type[Driver], ...] = (C, Python, Lua54, LuaJIT)
+DRIVERS: tuple[type[Driver], ...] = (C, Python, Asyncio, Lua54, LuaJIT)

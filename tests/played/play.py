@@ -16,6 +16,7 @@ from transcript import Line, Transcript, Word, scripts
 PATIENCE_S = 5.0
 TIME = re.compile(r"17000\d{5}")  # what a transcript has for the unix time
 LOOK_MS = 10
+LOOKS_AT_LEAST = 3  # before time has to pass for what has to come
 REDIS_PORT, SENTINEL_PORT = 6379, 26379
 OPEN_STATES = ("READY", "IDLE", "GREETING")
 DEFAULTS = {
@@ -76,6 +77,7 @@ class Play:
         self.line = Line(0, ())
         self.turned: list[Line] = []
         driver.ended.clear()
+        self.looks = 0
         self.listening: set[str] = set()
         self.began_us = driver.unix_us()
 
@@ -103,7 +105,7 @@ class Play:
         }
         try:
             for line in self.transcript.lines:
-                self.line = line
+                self.line, self.looks = line, 0
                 verbs[line.verb]()
         except AssertionError as wrong:
             raise AssertionError(f"{self.transcript.name}.txt:{self.line.number} ({self.driver.name}, {self.piece}): {wrong}") from None
@@ -135,6 +137,7 @@ class Play:
     def take_other(self, name: str, conn: Conn) -> None:
         """The connection that was greeted is one to listen on: the transcript means the other that was made at the same time."""
         other = next((one for one in self.candidates(name) if one is not conn and one.name is None and one.commands), None)
+        said = conn.said
         conn.commands.clear()
         conn.say(b"+OK\r\n")
         conn.name = None
@@ -142,7 +145,7 @@ class Play:
         if other is not None:
             other.name, self.named[name] = name, other
             del other.commands[: conn.count - 1]
-            other.say(conn.said)
+            other.say(said)
 
     def settle(self) -> None:
         """Until everybody waits for something."""
@@ -152,6 +155,18 @@ class Play:
             self.driver.hear()
             if not has_happened and self.driver.is_asleep() and not self.pump() and not self.pass_by():
                 return
+
+    def go_on(self) -> None:
+        """The same for something that has to come: whoever looks again from time to time does."""
+        self.settle()
+        if not self.driver.passes_by:
+            self.looks += 1
+            if self.looks > 1:
+                self.driver.look_again()
+                self.settle()
+            if self.looks > LOOKS_AT_LEAST and self.looks % 2 == 0:
+                self.driver.move(1)
+                self.settle()
 
     def pass_by(self) -> bool:
         """Somebody calls in passing; whether that led to anything."""
@@ -222,7 +237,7 @@ class Play:
     def await_load(self, name: str) -> None:
         end = time.monotonic() + self.patience_s
         while name not in self.driver.loading:
-            self.settle()
+            self.go_on()
             if time.monotonic() > end:
                 raise Wrong(f"{name} does not want its loader to run: {self.driver.ended.get(name)}")
 
@@ -245,7 +260,7 @@ class Play:
         name, status = self.line.word(1), self.line.word(2)
         end = time.monotonic() + self.patience_s
         while name not in self.driver.ended:
-            self.settle()
+            self.go_on()
             if time.monotonic() > end:
                 raise Wrong(f"{name} has not ended")
         got = self.driver.ended[name]
@@ -319,7 +334,7 @@ class Play:
         name = self.line.word(1)
         end = time.monotonic() + self.patience_s
         while True:
-            self.settle()
+            self.go_on()
             self.look_at(name)
             found, sent = self.find_command(name)
             if sent is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 LUA = ("Lua 5.4", "LuaJIT")
 BLOCKING = ("C", "Python", *LUA)
+ALL = (*BLOCKING, "asyncio")
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,23 @@ class Row:
 ROWS = (
     Row(
         "a call whose connection has failed goes to a new one; the player in memory has no other",
-        BLOCKING,
+        ALL,
         "a_reply_too_many framing other_protocols",
     ),
     Row(
         "the servers are on loopback, where a sentinel that names a server there is believed",
-        BLOCKING,
+        ALL,
         "sentinel_announced_others sentinel_lies",
     ),
     Row("announcements are looked for in passing, and what they lead to is done in passing", BLOCKING, "sentinel_announced_in_vain"),
-    Row("one sentinel is listened to at a time", BLOCKING, "sentinel_listening_refused"),
+    Row("one sentinel is listened to at a time", ALL, "sentinel_listening_refused"),
+    Row("nothing is connected before the first operation", ("asyncio",), "sentinel_announced_in_vain"),
+    Row(
+        "one connection to a server is everybody's, and its replies come in their order",
+        ("asyncio",),
+        "load_ended_before load_overtaken_late load_overtaken_late_raw load_overtaken_midway load_stale_deleted owed_being_deleted",
+    ),
+    Row("what is to be ended goes on until it is", ("asyncio",), "replica_load"),
     Row(
         "a connection that nobody uses any more is closed where replies are due on it",
         BLOCKING,
@@ -43,7 +51,11 @@ ROWS = (
         ("Python", *LUA),
         "freed_in_flight replica_load replica_reads sentinel_replicas",
     ),
-    Row("values have the format of their type, and arguments are looked at before an operation is made", ("Python", *LUA), "bad_keys ttls"),
+    Row(
+        "values have the format of their type, and arguments are looked at before an operation is made",
+        ("Python", "asyncio", *LUA),
+        "bad_keys ttls",
+    ),
     Row("a table has no order, so that nobody knows which was the first", LUA, "odd_replies set_many_lost"),
     Row(
         "a thread is inside of one call at a time",

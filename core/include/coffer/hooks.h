@@ -99,6 +99,9 @@ COFFER_API const char *coffer_log_event_name(coffer_log_event event); /* "CONNEC
 /* What every driver reads: microseconds since some moment, never less than before. */
 COFFER_API uint64_t coffer_now_us(void);
 
+/* How many microseconds an event loop may sleep until then; UINT64_MAX for that. While a test has the clock it is short, for then a sleep says nothing of the time. */
+COFFER_API uint64_t coffer_wait_us(uint64_t until_us);
+
 /* Replaces the monotonic clock, and with it the unix time, which moves along from what it is now. The function may be called by any thread at any time, and may not
  * go back; it starts at coffer_now_us(), so that caches that are open know nothing of the change. NULL brings the real clock back: time that was
  * skipped stays skipped. What waits (for a reply, for a loader, between two attempts) notices a move within 50 ms; meanwhile coffer_cache_run may answer

@@ -60,13 +60,18 @@ coffer_clock coffer__clock_now(void) {
     return clock;
 }
 
-static uint64_t left_us(uint64_t until_us) {
-    uint64_t now_us = coffer__clock_us();
+uint64_t coffer_wait_us(uint64_t until_us) {
+    uint64_t now_us = coffer_now_us();
     uint64_t left = until_us > now_us ? until_us - now_us : 0;
-    if (left > 0 && coffer__clock_is_moved()) {
-        return left < TEST_WAIT_LEAST_US ? TEST_WAIT_LEAST_US : left < TEST_WAIT_MOST_US ? left : TEST_WAIT_MOST_US;
+    if (until_us == UINT64_MAX || left == 0 || !coffer__clock_is_moved()) {
+        return until_us == UINT64_MAX ? UINT64_MAX : left;
     }
-    return left < longest_wait_us ? left : longest_wait_us;
+    return left < TEST_WAIT_LEAST_US ? TEST_WAIT_LEAST_US : left < TEST_WAIT_MOST_US ? left : TEST_WAIT_MOST_US;
+}
+
+static uint64_t left_us(uint64_t until_us) {
+    uint64_t left = coffer_wait_us(until_us), most = coffer__clock_is_moved() ? TEST_WAIT_MOST_US : longest_wait_us;
+    return left < most ? left : most;
 }
 
 struct timespec coffer__clock_left(uint64_t until_us) {
