@@ -38,6 +38,11 @@ ROWS = (
         ("asyncio",),
         "load_ended_before load_overtaken_late load_overtaken_late_raw load_overtaken_midway load_stale_deleted owed_being_deleted",
     ),
+    Row(
+        "who waits looks again from time to time, for which some has to pass: what is due to the millisecond comes in another order",
+        ("asyncio",),
+        "cluster_circle cluster_down cluster_second_opinion",
+    ),
     Row("what is to be ended goes on until it is", ("asyncio",), "replica_load"),
     Row(
         "a connection that nobody uses any more is closed where replies are due on it",
