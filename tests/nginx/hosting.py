@@ -40,6 +40,10 @@ FAULTS = re.compile(
 no request found|bad request|socket busy|coffer: a fault"
 )
 
+# But for these: a timer that is begun while a worker exits (a request of its last ones connects) has the Lua module make anew what watches over
+# its timers, a connection without a socket (-2), and nginx tells of it at the end.
+FORGIVEN = (r"open socket #-2 left in connection", r"\[alert\] \d+#\d+: aborting$")
+
 TLS = """
     server {{
         listen 127.0.0.1:{port} ssl;
@@ -72,7 +76,7 @@ class Process:
     def __init__(self, folder: Path, config: Path, port: int, environment: dict[str, str] | None = None) -> None:
         self.folder, self.port = folder, port
         self.log_path = folder / "error.log"
-        self.forgiven: list[str] = []
+        self.forgiven = [*FORGIVEN]
         command = [program(), "-p", str(folder), "-e", str(self.log_path), "-c", str(config)]
         own = os.environ | (environment or {})
         if preload := os.environ.get("COFFER_LUA_PRELOAD"):  # a sanitizer's libraries, see tests/lua/interpreters.py
@@ -115,7 +119,7 @@ class Process:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError("nginx did not end\n" + self.log()[-3000:]) from None
-        assert self.faults() == []
+        assert self.faults() == [], "\n".join(self.faults())
 
     def kill(self) -> None:
         for pid in self.workers():
