@@ -40,8 +40,8 @@ FAULTS = re.compile(
 no request found|bad request|socket busy|coffer: a fault"
 )
 
-# But for these: a timer that is begun while a worker exits (a request of its last ones connects) has the Lua module make anew what watches over
-# its timers, a connection without a socket (-2), and nginx tells of it at the end.
+# But for these: a timer that is begun while a worker exits (a request of its last ones connects) has the Lua module make anew what
+# watches over its timers, a connection without a socket (-2), and nginx tells of it at the end.
 FORGIVEN = (r"open socket #-2 left in connection", r"\[alert\] \d+#\d+: aborting$")
 
 TLS = """
