@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import select
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ class Driver:
         self.loading: set[str] = set()
         self.threads: dict[str, int] = {}  # that run an operation
         self._unread = b""
-        self.process = subprocess.Popen(self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HERE, **self.settings())
+        self.begin_process()
         self.tell_time(self._now_us)
         self._since_us = int(time.time() * 1_000_000) - BEGINNING_US
 
@@ -46,6 +48,11 @@ class Driver:
     def missing(cls) -> str | None:
         """Why it cannot be had here."""
         return None
+
+    def begin_process(self) -> None:
+        self.process = subprocess.Popen(self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HERE, **self.settings())
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.lines_in, self.lines_out = self.process.stdin.fileno(), self.process.stdout.fileno()
 
     def command(self) -> list[str]:
         raise NotImplementedError
@@ -57,15 +64,13 @@ class Driver:
         self.process.kill()
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
-            assert stream is not None
-            stream.close()
+            if stream is not None:
+                stream.close()
 
     # ---- lines ----
 
     def send(self, *words: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(" ".join(words).encode() + b"\n")
-        self.process.stdin.flush()
+        os.write(self.lines_in, " ".join(words).encode() + b"\n")
 
     def ask(self, *words: str) -> list[str]:
         """The words of its answer."""
@@ -85,12 +90,10 @@ class Driver:
             assert self._is_event(line), line
 
     def _line(self, wait_s: float) -> list[str] | None:
-        assert self.process.stdout is not None
-        out = self.process.stdout.fileno()
         while b"\n" not in self._unread:
-            if not select.select([out], [], [], max(wait_s, 0))[0]:
+            if not select.select([self.lines_out], [], [], max(wait_s, 0))[0]:
                 return None
-            got = os.read(out, 1 << 16)
+            got = os.read(self.lines_out, 1 << 16)
             assert got, f"the player of {self.name} ended: {self.process.wait()}"
             self._unread += got
         line, self._unread = self._unread.split(b"\n", 1)
@@ -286,4 +289,55 @@ class Python(Driver):
         return [sys.executable, "player.py"]
 
 
-DRIVERS: tuple[type[Driver], ...] = (C, Python, Asyncio, Lua54, LuaJIT)
+NGINX_MODULES = Path("/usr/lib/nginx/modules")
+
+
+class Cosockets(Asyncio):
+    """An nginx of one process: its lines go over the connection of a request."""
+
+    name = "cosockets"
+    piece = 0
+    switches = 1
+
+    @staticmethod
+    def program() -> str | None:
+        return shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
+
+    @classmethod
+    def missing(cls) -> str | None:
+        if cls.program() is None or not (NGINX_MODULES / "ngx_http_lua_module.so").exists():
+            return "nginx with its Lua module is not installed (./dev deps --all)"
+        return None if (MODULES / "5.1" / "coffer" / "core.so").exists() else "the module for LuaJIT is not built (./dev build)"
+
+    def begin_process(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="played")
+        config = Path(self._folder.name, "nginx.conf")
+        text = (HERE / "nginx.conf").read_text(encoding="utf-8")
+        config.write_text(text.format(folder=self._folder.name, here=HERE, lua=MODULES / "5.1", modules=NGINX_MODULES), encoding="utf-8")
+        command = [str(self.program()), "-p", self._folder.name, "-e", "error.log", "-c", str(config)]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._lines = self._request()
+        self.lines_in = self.lines_out = self._lines.fileno()
+
+    def _request(self) -> socket.socket:
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            lines = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                lines.connect(f"{self._folder.name}/player.sock")
+            except OSError:
+                lines.close()
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
+                continue
+            lines.sendall(b"GET / HTTP/1.1\r\nHost: player\r\n\r\n")
+            return lines
+
+    def stop(self) -> None:
+        self._lines.close()
+        super().stop()
+        self._folder.cleanup()
+
+
+DRIVERS: tuple[type[Driver], ...] = (C, Python, Asyncio, Lua54, LuaJIT, Cosockets)
