@@ -1,7 +1,7 @@
 -- The operations of the transcripts through the calls that both of Lua's caches have: a function for each kind, which says what became of it.
 --
---     local kinds = require "kinds"(player)        player.cache, player.set(key, value, options), player.load(name): the loader of an operation
---     kinds.get({key = "42"}, name)                {status = "OK", source = "remote", value = hexadecimal}
+--     kinds.run(player, "get", {key = "42"}, name)       {status = "OK", source = "remote", value = hexadecimal}
+--     player: cache; set(key, value, options); load(name), which is the loader of an operation
 local WELL = "OK|NOT_STORED" -- the language does not say which
 
 local M = {}
@@ -99,98 +99,99 @@ function M.counted(stats, path)
     return type(counted) == "number" and ("%.0f"):format(counted) or "-"
 end
 
-local function kinds_of(player)
-    local kinds = {}
+local kinds = {}
 
-    function kinds.get(given)
-        local value, message, source = player.cache:get(given.key, read_options(given))
-        if value ~= nil then
-            return {status = source == "stale" and "STALE" or "OK", source = source, value = hex(value)}
-        end
-        return message and failed(message, source) or {status = "MISS", source = source or "none"}
+function kinds.get(player, given)
+    local value, message, source = player.cache:get(given.key, read_options(given))
+    if value ~= nil then
+        return {status = source == "stale" and "STALE" or "OK", source = source, value = hex(value)}
     end
-
-    function kinds.set(given)
-        local done, message, code = player.set(given.key, given.value, times_of(given))
-        return done and {status = WELL} or failed(message, code)
-    end
-
-    function kinds.add(given)
-        return whether(player.cache:add(given.key, given.value, times_of(given)))
-    end
-
-    function kinds.replace(given)
-        return whether(player.cache:replace(given.key, given.value, times_of(given)))
-    end
-
-    function kinds.delete(given)
-        return whether(player.cache:delete(given.key, read_options(given)))
-    end
-
-    function kinds.exists(given)
-        return whether(player.cache:exists(given.key, read_options(given)))
-    end
-
-    function kinds.expire(given)
-        return whether(player.cache:expire(given.key, duration(given.ttl_ms), read_options(given)))
-    end
-
-    function kinds.ttl(given)
-        local left, message, code = player.cache:ttl(given.key, read_options(given))
-        return integer(left and (left == math.huge and -1 or left * 1000), message, code)
-    end
-
-    function kinds.increment(given)
-        return integer(player.cache:increment(given.key, tonumber(given.delta or 1), times_of(given)))
-    end
-
-    function kinds.counter(given)
-        return integer(player.cache:counter(given.key, read_options(given)))
-    end
-
-    function kinds.get_many(given)
-        local keys = keys_of(given)
-        local found, message, code, codes = player.cache:get_many(keys, read_options(given))
-        local answer = found and {status = "OK"} or failed(message, code)
-        answer.items = items_of(keys, found and function(key) return found[key] and "OK" or "MISS" end or unknown, codes)
-        return answer
-    end
-
-    function kinds.set_many(given)
-        local pairs_by_key = {}
-        for _, key in ipairs(keys_of(given)) do
-            pairs_by_key[key] = given.value
-        end
-        local done, message, code, codes = player.cache:set_many(pairs_by_key, times_of(given))
-        local answer = done and {status = WELL} or failed(message, code)
-        answer.items = items_of(keys_of(given), unknown, codes)
-        return answer
-    end
-
-    function kinds.delete_many(given)
-        local count, message, code, codes = player.cache:delete_many(keys_of(given), read_options(given))
-        local answer = integer(count, message, code)
-        answer.items = items_of(keys_of(given), unknown, codes)
-        return answer
-    end
-
-    function kinds.get_or_load(given, name)
-        local value, message, source = player.cache:get_or_load(given.key, function() return player.load(name) end, read_options(given))
-        if value ~= nil then
-            return {status = source == "stale" and "STALE" or "OK", source = source, value = hex(value)}
-        end
-        return message and failed(message, source) or {status = "MISS", source = source}
-    end
-
-    function kinds.clear(given)
-        return integer(player.cache:clear(read_options(given)))
-    end
-
-    function kinds.ping(given)
-        return whether(player.cache:ping(read_options(given)))
-    end
-
-    return kinds
+    return message and failed(message, source) or {status = "MISS", source = source or "none"}
 end
 
-return setmetatable(M, {__call = function(_, player) return kinds_of(player) end})
+function kinds.set(player, given)
+    local done, message, code = player.set(given.key, given.value, times_of(given))
+    return done and {status = WELL} or failed(message, code)
+end
+
+function kinds.add(player, given)
+    return whether(player.cache:add(given.key, given.value, times_of(given)))
+end
+
+function kinds.replace(player, given)
+    return whether(player.cache:replace(given.key, given.value, times_of(given)))
+end
+
+function kinds.delete(player, given)
+    return whether(player.cache:delete(given.key, read_options(given)))
+end
+
+function kinds.exists(player, given)
+    return whether(player.cache:exists(given.key, read_options(given)))
+end
+
+function kinds.expire(player, given)
+    return whether(player.cache:expire(given.key, duration(given.ttl_ms), read_options(given)))
+end
+
+function kinds.ttl(player, given)
+    local left, message, code = player.cache:ttl(given.key, read_options(given))
+    return integer(left and (left == math.huge and -1 or left * 1000), message, code)
+end
+
+function kinds.increment(player, given)
+    return integer(player.cache:increment(given.key, tonumber(given.delta or 1), times_of(given)))
+end
+
+function kinds.counter(player, given)
+    return integer(player.cache:counter(given.key, read_options(given)))
+end
+
+function kinds.get_many(player, given)
+    local keys = keys_of(given)
+    local found, message, code, codes = player.cache:get_many(keys, read_options(given))
+    local answer = found and {status = "OK"} or failed(message, code)
+    answer.items = items_of(keys, found and function(key) return found[key] and "OK" or "MISS" end or unknown, codes)
+    return answer
+end
+
+function kinds.set_many(player, given)
+    local pairs_by_key = {}
+    for _, key in ipairs(keys_of(given)) do
+        pairs_by_key[key] = given.value
+    end
+    local done, message, code, codes = player.cache:set_many(pairs_by_key, times_of(given))
+    local answer = done and {status = WELL} or failed(message, code)
+    answer.items = items_of(keys_of(given), unknown, codes)
+    return answer
+end
+
+function kinds.delete_many(player, given)
+    local count, message, code, codes = player.cache:delete_many(keys_of(given), read_options(given))
+    local answer = integer(count, message, code)
+    answer.items = items_of(keys_of(given), unknown, codes)
+    return answer
+end
+
+function kinds.get_or_load(player, given, name)
+    local value, message, source = player.cache:get_or_load(given.key, function() return player.load(name) end, read_options(given))
+    if value ~= nil then
+        return {status = source == "stale" and "STALE" or "OK", source = source, value = hex(value)}
+    end
+    return message and failed(message, source) or {status = "MISS", source = source}
+end
+
+function kinds.clear(player, given)
+    return integer(player.cache:clear(read_options(given)))
+end
+
+function kinds.ping(player, given)
+    return whether(player.cache:ping(read_options(given)))
+end
+
+--- What became of an operation of this kind.
+function M.run(player, kind, given, name)
+    return kinds[kind](player, given, name)
+end
+
+return M

@@ -1,10 +1,10 @@
 -- The blocking driver of Lua as the transcripts play it: the lines of player.c, through the module's public face. A call blocks, so that lines
 -- are read between calls and while a loader runs; the clock is moved by a thread (ticking.c), which reads the times from the file PLAYED_CLOCK.
 local coffer = require "coffer"
-local kinds_of = require "kinds"
+local kinds = require "kinds"
 assert(require "ticking")
 
-local unhex = kinds_of.unhex
+local unhex = kinds.unhex
 local player = {}
 local aside, serve
 
@@ -22,14 +22,12 @@ function player.load(name)
     return serve(name)
 end
 
-local kinds = kinds_of(player)
-
 -- ---- what a line asks for ----
 
 local verbs = {}
 
 function verbs.open(words)
-    local options = kinds_of.fields_of(words, 2)
+    local options = kinds.fields_of(words, 2)
     for name, value in pairs(options) do
         options[name] = unhex(value)
     end
@@ -44,10 +42,10 @@ function verbs.open(words)
 end
 
 function verbs.op(words)
-    local name, kind, given = words[2], words[3], kinds_of.fields_of(words, 4)
+    local name, kind, given = words[2], words[3], kinds.fields_of(words, 4)
     given.key, given.value = unhex(given.key), unhex(given.value)
     say("ok", "0")
-    say(kinds_of.ended(name, kinds[kind](given, name)))
+    say(kinds.ended(name, kinds.run(player, kind, given, name)))
 end
 
 verbs["pass"] = function()
@@ -56,7 +54,7 @@ verbs["pass"] = function()
 end
 
 function verbs.count(words)
-    say("count", kinds_of.counted(player.cache:stats(), words[2]))
+    say("count", kinds.counted(player.cache:stats(), words[2]))
 end
 
 local answers = {
@@ -69,7 +67,7 @@ answers.interrupt = answers.abort
 -- Does what the lines say; returns what the loader of `name` is told to give.
 serve = function(name)
     for line in io.lines() do
-        local words = kinds_of.words_of(line)
+        local words = kinds.words_of(line)
         if answers[words[1]] then
             assert(words[2] == name, "another loader is inside of this one")
             say("ok")

@@ -2,10 +2,10 @@
 -- Each operation is a light thread.
 local coffer = require "resty.coffer"
 local core = require "coffer.core"
-local kinds_of = require "kinds"
+local kinds = require "kinds"
 local semaphore = require "ngx.semaphore"
 
-local unhex = kinds_of.unhex
+local unhex = kinds.unhex
 local socket = assert(ngx.req.socket(true))
 local player, aside = {}, nil
 local threads, waiting = {}, {}
@@ -47,10 +47,8 @@ function player.load(name)
     return answers[told.verb](told.value)
 end
 
-local kinds = kinds_of(player)
-
 local function run(name, kind, given)
-    say(kinds_of.ended(name, kinds[kind](given, name)))
+    say(kinds.ended(name, kinds.run(player, kind, given, name)))
     threads[name] = nil
 end
 
@@ -59,7 +57,7 @@ end
 local verbs = {}
 
 function verbs.open(words)
-    local options = kinds_of.fields_of(words, 2)
+    local options = kinds.fields_of(words, 2)
     for name, value in pairs(options) do
         options[name] = unhex(value)
     end
@@ -86,7 +84,7 @@ function verbs.clock(words)
 end
 
 function verbs.op(words)
-    local name, kind, given = words[2], words[3], kinds_of.fields_of(words, 4)
+    local name, kind, given = words[2], words[3], kinds.fields_of(words, 4)
     given.key, given.value = unhex(given.key), unhex(given.value)
     say("ok", "0")
     threads[name] = ngx.thread.spawn(run, name, kind, given)
@@ -108,7 +106,7 @@ verbs["pass"] = function()
 end
 
 function verbs.count(words)
-    say("count", kinds_of.counted(player.cache:stats(), words[2]))
+    say("count", kinds.counted(player.cache:stats(), words[2]))
 end
 
 local function tell_loader(words)
@@ -125,7 +123,7 @@ while true do
     if not line then
         return
     end
-    local words = kinds_of.words_of(line)
+    local words = kinds.words_of(line)
     if words[1] == "interrupt" then
         verbs.free(words)
     elseif answers[words[1]] then
