@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -177,8 +178,11 @@ def make_certificates(folder: Path) -> Path:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """Below those that the kernel gives to outgoing connections, which might take it meanwhile. So is a cluster's bus, 10000 above."""
+    while True:
+        port = random.randrange(10000, 22000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float = 10.0) -> None:
