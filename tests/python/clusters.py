@@ -49,8 +49,17 @@ class Cluster:
         port = next(one[2][1] for one in ranges if one[0] <= slot <= one[1])
         return next(index for index, node in enumerate(self.nodes) if node.port == port)
 
+    def is_agreed(self) -> bool:
+        """Each node knows of all slots as the others do, and of the newest epoch."""
+        infos = [text(client.call("CLUSTER", "INFO")) for client in self.clients]
+        epochs = {line for info in infos for line in info.splitlines() if line.startswith("cluster_current_epoch:")}
+        maps = [sorted(map(repr, client.call("CLUSTER", "SLOTS"))) for client in self.clients]  # type: ignore[arg-type]
+        return len(epochs) == 1 and all(one == maps[0] for one in maps)
+
     def move(self, slot: int, source: int, target: int) -> None:
-        """As redis-cli does: the keys of the slot one by one, then everybody is told."""
+        """As redis-cli does: the keys of the slot one by one, then everybody is told. All agree before: a node that had not heard of the
+        newest epoch would take the slot with too low a one, and lose it, and its keys, to the next old message of who had it."""
+        wait_until(self.is_agreed, 20)
         self.clients[target].call("CLUSTER", "SETSLOT", slot, "IMPORTING", self.ids[source])
         self.clients[source].call("CLUSTER", "SETSLOT", slot, "MIGRATING", self.ids[target])
         while keys := self.clients[source].call("CLUSTER", "GETKEYSINSLOT", slot, 10):
