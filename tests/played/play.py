@@ -223,9 +223,17 @@ class Play:
             name, _, value = word.text.partition(b"=")
             if name != b"as":
                 words.append(f"{name.decode()}={value.hex() if name.decode() in PASS_ON else value.decode()}")
-        self.driver.begin(self.line.option_text("as") or "op", self.line.word(1), *words)
+        name = self.line.option_text("as") or "op"
+        self.await_end_before(name)
+        self.driver.begin(name, self.line.word(1), *words)
         self.settle()
         self.look_again()
+
+    def await_end_before(self, name: str) -> None:
+        """An operation whose end no line asks for ends all the same before the next of its name begins, or its end would be taken for the next one's."""
+        end = time.monotonic() + self.patience_s
+        while self.driver.is_running(name) and time.monotonic() < end:
+            self.go_on()
 
     def tell_loader(self) -> None:
         name = self.line.word(1)
