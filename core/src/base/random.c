@@ -76,3 +76,11 @@ uint64_t coffer__random_u64(void) {
     uint64_t value;
     return coffer__random_bytes(&value, sizeof value) == COFFER_OK ? value : mixed_counter();
 }
+
+uint64_t coffer__random_back_off_ms(unsigned failures, uint64_t first_ms, uint64_t most_ms) {
+    uint64_t bound_ms = first_ms;
+    while (failures-- > 0 && bound_ms < most_ms) {
+        bound_ms *= 2;
+    }
+    return 1 + coffer__random_u64() % (bound_ms < most_ms ? bound_ms : most_ms);
+}

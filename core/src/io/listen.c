@@ -5,7 +5,7 @@
 #include "engine/access.h"
 #include "policy/options_internal.h"
 
-enum { LOOK_EVERY_MS = 10, BACK_OFF_MS = 50, BACK_OFF_MOST_MS = 2000, DOUBLINGS_MOST = 5, PIECE_BYTES = 2048, PIECES_MOST = 16 };
+enum { LOOK_EVERY_MS = 10, BACK_OFF_MS = 50, BACK_OFF_MOST_MS = 2000, PIECE_BYTES = 2048, PIECES_MOST = 16 };
 
 void coffer__listener_init(coffer__listener *listener, coffer_client *client) {
     listener->client = client;
@@ -44,15 +44,12 @@ void coffer__listener_add(coffer__listener *listener, coffer_metrics *metrics) {
 
 /* ---- a look: when the next is ------------------------------------------------------------------------------------ */
 
-/* Full jitter, as everywhere: those who lost the same sentinel do not come to the next one together. */
+/* Those who lost the same sentinel do not come to the next one together. */
 static uint64_t give_up(coffer__listener *listener) {
-    unsigned doublings = listener->failures < DOUBLINGS_MOST ? listener->failures : DOUBLINGS_MOST;
-    uint64_t most_ms = (uint64_t)BACK_OFF_MS << doublings;
     coffer__link_free(atomic_exchange(&listener->link, NULL));
     atomic_store(&listener->open_count, 0);
-    listener->failures++;
     listener->turn++;
-    return 1 + coffer__random_u64() % (most_ms < BACK_OFF_MOST_MS ? most_ms : BACK_OFF_MOST_MS);
+    return coffer__random_back_off_ms(listener->failures++, BACK_OFF_MS, BACK_OFF_MOST_MS);
 }
 
 static uint64_t go_on_connecting(coffer__listener *listener, coffer__link *link, uint64_t now_us) {

@@ -5,20 +5,17 @@
 #include "base/random.h"
 #include "engine/access.h"
 
-enum { BACK_OFF_MS = 50, BACK_OFF_MOST_MS = 2000, DOUBLINGS_MOST = 5 };
+enum { BACK_OFF_MS = 50, BACK_OFF_MOST_MS = 2000 };
 
 void coffer__mux_listener_init(coffer_mux *mux) {
     mux->listener.look_at_us = coffer__client_announcer(mux->client, 0) == NULL ? UINT64_MAX : 0;
     mux->listener.turn = (size_t)coffer__random_u64() >> 1; /* not all processes the same one */
 }
 
-/* Full jitter: those who lost the same sentinel do not come to the next one together. */
+/* Those who lost the same sentinel do not come to the next one together. */
 static void back_off(coffer_mux *mux) {
-    unsigned doublings = mux->listener.failures < DOUBLINGS_MOST ? mux->listener.failures : DOUBLINGS_MOST;
-    uint64_t most_ms = (uint64_t)BACK_OFF_MS << doublings;
-    uint64_t wait_ms = 1 + coffer__random_u64() % (most_ms < BACK_OFF_MOST_MS ? most_ms : BACK_OFF_MOST_MS);
+    uint64_t wait_ms = coffer__random_back_off_ms(mux->listener.failures++, BACK_OFF_MS, BACK_OFF_MOST_MS);
     mux->listener.look_at_us = mux->now_us + coffer__mux_us(wait_ms);
-    mux->listener.failures++;
     mux->listener.turn++;
 }
 

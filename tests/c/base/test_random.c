@@ -92,12 +92,32 @@ static void test_numbers_use_all_bits(void **state) {
     assert_true(ones == UINT64_MAX && zeros == UINT64_MAX);
 }
 
+/* All of it up to the bound, which no number of failures takes beyond the last. */
+static void test_who_failed_waits_at_random_up_to_a_bound_that_doubles(void **state) {
+    (void)state;
+    static const struct {
+        unsigned failures;
+        uint64_t bound_ms;
+    } cases[] = {{0, 50}, {1, 100}, {5, 1600}, {6, 2000}, {UINT32_MAX, 2000}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint64_t least = UINT64_MAX, most = 0;
+        for (int draw = 0; draw < 1000; draw++) {
+            uint64_t wait_ms = coffer__random_back_off_ms(cases[i].failures, 50, 2000);
+            least = wait_ms < least ? wait_ms : least;
+            most = wait_ms > most ? wait_ms : most;
+        }
+        assert_in_range(least, 1, cases[i].bound_ms / 4);
+        assert_in_range(most, cases[i].bound_ms * 3 / 4, cases[i].bound_ms);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_draw_is_seen_twice),
         cmocka_unit_test(test_any_length_is_filled_and_no_more),
         cmocka_unit_test(test_a_child_of_fork_repeats_nobody),
         cmocka_unit_test(test_numbers_use_all_bits),
+        cmocka_unit_test(test_who_failed_waits_at_random_up_to_a_bound_that_doubles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
