@@ -151,7 +151,8 @@ end
 
 -- ---- both ----
 
-local function reading(call)
+-- What answers in any phase that can; `otherwise` (phase, call, handle, key, ...) where none can.
+local function answering(call, otherwise)
     return function(handle, key, ...)
         local phase = get_phase()
         if MAY_WAIT[phase] then
@@ -160,55 +161,50 @@ local function reading(call)
         if core.is_local(handle) then
             return at_once(phase, call(handle, key, ...))
         end
+        return otherwise(phase, call, handle, key, ...)
+    end
+end
+
+local function queued_where_it_can(phase, call, handle, ...)
+    local family = families[handle]
+    if not MAY_QUEUE[phase] then
         return refused(phase)
     end
+    return queue_made(family, phase, make_held(family.driver.loop, call, handle, ...))
+end
+
+local function reading(call)
+    return answering(call, refused)
 end
 
 local function writing(call)
-    return function(handle, key, ...)
+    return answering(call, queued_where_it_can)
+end
+
+-- The same for an operation that was made and not begun: `otherwise` (phase, op, driver).
+local function finishing(otherwise)
+    return function(op)
         local phase = get_phase()
         if MAY_WAIT[phase] then
-            return answer(key, call(handle, key, ...))
+            return answer(nil, core.op_finish(op))
         end
-        if core.is_local(handle) then
-            return at_once(phase, call(handle, key, ...))
+        local _, _, number = core.later(op)
+        local its = driver.of(number)
+        if its and its.is_local then
+            return at_once(phase, core.resume(op))
         end
-        local family = families[handle]
-        if not MAY_QUEUE[phase] then
-            return refused(phase)
-        end
-        return queue_made(family, phase, make_held(family.driver.loop, call, handle, key, ...))
+        return otherwise(phase, op, its)
     end
 end
 
--- An operation that was made and not begun.
-local function finish(op)
-    local phase = get_phase()
-    if MAY_WAIT[phase] then
-        return answer(nil, core.op_finish(op))
-    end
-    local _, _, number = core.later(op)
-    local its = driver.of(number)
-    if its and its.is_local then
-        return at_once(phase, core.resume(op))
-    end
+local function drop_and_refuse(phase, op)
     core.drop(op)
     return refused(phase)
 end
 
-local function finish_write(op)
-    local phase = get_phase()
-    if MAY_WAIT[phase] then
-        return answer(nil, core.op_finish(op))
-    end
-    local _, _, number = core.later(op)
-    local its = driver.of(number)
-    if its and its.is_local then
-        return at_once(phase, core.resume(op))
-    end
+local function queue_begun(phase, op, its)
     if not its then
-        core.drop(op)
-        return refused(phase)
+        return drop_and_refuse(phase, op)
     end
     local queued, err, source = to_queue(its.family, phase, op)
     if not queued then
@@ -216,6 +212,8 @@ local function finish_write(op)
     end
     return core.COFFER_OK, nil, source
 end
+
+local finish, finish_write = finishing(drop_and_refuse), finishing(queue_begun)
 
 --- For coffer/operations.lua. handle_of: see there.
 function running.with(handle_of)
