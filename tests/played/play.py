@@ -230,7 +230,7 @@ class Play:
         self.look_again()
 
     def await_end_before(self, name: str) -> None:
-        """An operation whose end no line asks for ends all the same before the next of its name begins, or its end would be taken for the next one's."""
+        """An operation whose end no line asks for ends before the next of its name begins, or its end would be taken for the next one's."""
         end = time.monotonic() + self.patience_s
         while self.driver.is_running(name) and time.monotonic() < end:
             self.go_on()
