@@ -13,6 +13,7 @@ enum { SHARDS_MAX = 16, LINE_BYTES = 64, LOCK_BYTES = 64 };
 
 /* What is this process's own; the arena holds the rest. */
 struct coffer__near {
+    coffer__coherence coherence;
     coffer__hash_key secret;
     size_t memory_bytes;
     size_t shard_bytes;
@@ -83,6 +84,7 @@ coffer_status coffer__near_new(coffer__near **out, size_t memory_bytes) {
     if (near == NULL) {
         return COFFER_NO_MEMORY;
     }
+    coffer__coherence_init(&near->coherence);
     near->memory_bytes = memory_bytes;
     near->shard_count = shards_for(memory_bytes);
     coffer_status status = take_memory(near);
@@ -111,9 +113,20 @@ void coffer__near_after_fork(coffer__near *near) {
         coffer__lock_reset(near->locks[i]);
         coffer__shard_recover(shard_at(near, i));
     }
+    coffer__coherence_init(&near->coherence);
+    atomic_store(&near->coherence.epoch, (uint64_t)coffer__random_u64() | 1);
 }
 
 coffer_status coffer__near_get(coffer__near *near, coffer_slice key, uint64_t now_ms, coffer__buf *out, uint64_t *expires_at_ms) {
+    coffer__near_found found;
+    coffer_status status = coffer__near_read(near, key, now_ms, out, &found);
+    if (status == COFFER_OK && expires_at_ms != NULL) {
+        *expires_at_ms = found.expires_at_ms;
+    }
+    return status;
+}
+
+coffer_status coffer__near_read(coffer__near *near, coffer_slice key, uint64_t now_ms, coffer__buf *out, coffer__near_found *found) {
     place at = enter(near, key);
     uint64_t *slot = coffer__shard_find(at.shard, at.hash, key, now_ms);
     if (slot == NULL) {
@@ -126,9 +139,7 @@ coffer_status coffer__near_get(coffer__near *near, coffer_slice key, uint64_t no
     if ((*slot & COFFER__SLOT_READ) == 0) {
         *slot |= COFFER__SLOT_READ;
     }
-    if (expires_at_ms != NULL) {
-        *expires_at_ms = record->expires_at_ms;
-    }
+    *found = (coffer__near_found){.expires_at_ms = record->expires_at_ms, .mark = record->mark, .version = record->version};
     return leave(at, COFFER_OK);
 }
 
@@ -162,7 +173,7 @@ coffer_status coffer__near_put(coffer__near *near, coffer_slice key, coffer_slic
     if (condition != NULL && !is_met(condition, old == NULL ? NULL : coffer__shard_record(at.shard, *old))) {
         return leave(at, COFFER_NOT_STORED);
     }
-    coffer__item item = {at.hash, key, value, expires_at_ms};
+    coffer__item item = {.hash = at.hash, .key = key, .value = value, .expires_at_ms = expires_at_ms};
     return leave(at, coffer__shard_put(at.shard, old, &item, now_ms));
 }
 
@@ -211,8 +222,45 @@ static coffer_status add_at(place at, coffer__item *item, int64_t delta, uint64_
 
 coffer_status coffer__near_add(coffer__near *near, coffer_slice key, int64_t delta, uint64_t now_ms, uint64_t expires_at_ms, int64_t *sum) {
     place at = enter(near, key);
-    coffer__item item = {at.hash, key, {NULL, 0}, expires_at_ms};
+    coffer__item item = {.hash = at.hash, .key = key, .expires_at_ms = expires_at_ms};
     return leave(at, add_at(at, &item, delta, now_ms, sum));
+}
+
+/* ---- for copies ---- */
+
+uint64_t coffer__near_hash(const coffer__near *near, coffer_slice key) {
+    return coffer__hash(near->secret, key);
+}
+
+coffer__coherence *coffer__near_coherence(coffer__near *near) {
+    return &near->coherence;
+}
+
+static const coffer__shard *shard_of(const coffer__near *near, uint64_t hash) {
+    return (const coffer__shard *)(const void *)(near->arena + ((size_t)hash & (near->shard_count - 1)) * near->shard_bytes);
+}
+
+uint32_t coffer__near_shard_epoch(const coffer__near *near, uint64_t hash) {
+    return atomic_load_explicit(&shard_of(near, hash)->epoch, memory_order_acquire);
+}
+
+coffer_status coffer__near_put_if(coffer__near *near, uint64_t hash, coffer_slice key, coffer_slice value, const coffer__near_how *how,
+                                  uint64_t now_ms, bool (*may)(const void *data), const void *data) {
+    place at = enter(near, key);
+    if (!may(data)) {
+        return leave(at, COFFER_NOT_STORED);
+    }
+    coffer__item item = {.hash = hash, .key = key, .value = value, .expires_at_ms = how->expires_at_ms, .mark = how->mark, .apart = how->apart};
+    return leave(at, coffer__shard_put(at.shard, coffer__shard_find(at.shard, hash, key, now_ms), &item, now_ms));
+}
+
+void coffer__near_purge(coffer__near *near, uint64_t hash, coffer_slice key) {
+    place at = enter(near, key);
+    uint64_t *slot = coffer__shard_find(at.shard, hash, key, 0);
+    if (slot != NULL) {
+        coffer__shard_remove(at.shard, slot);
+    }
+    leave(at, COFFER_OK);
 }
 
 /* A cursor is the number of a bucket, counted through all shards, which have as many each. */

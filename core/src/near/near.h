@@ -7,6 +7,7 @@
 #define COFFER_NEAR_NEAR_H
 
 #include "base/buf.h"
+#include "coherence.h"
 #include <coffer/status.h>
 
 typedef struct coffer__near coffer__near;
@@ -22,10 +23,29 @@ typedef struct coffer__near_stats {
 /* All its memory is taken here and never more. ARG under 1 MiB; NO_MEMORY. */
 coffer_status coffer__near_new(coffer__near **near, size_t memory_bytes);
 void coffer__near_free(coffer__near *near);
+
+/* Where a store lies that processes share. One of that name is attached to, where it is this user's and nobody else's and of our layout; else it is made. */
+typedef struct coffer__near_site {
+    coffer_slice name; /* of the shared memory object, without a slash; empty: from `identity` */
+    uint64_t identity; /* what its copies are of (deployment, database, prefix, access): in the head, another one is refused */
+    size_t memory_bytes; /* where it is made */
+    int descriptor; /* inherited, of a memory object that was made before; -1: none */
+    coffer_slice owner, group; /* who may use it besides root, where root makes it: names or numbers; empty: this user alone */
+    bool fallback_private; /* another layout, or no shared memory: a private one instead, and *is_shared says so */
+} coffer__near_site;
+coffer_status coffer__near_open(coffer__near **near, const coffer__near_site *site, bool *is_shared, coffer_error *error);
 void coffer__near_after_fork(coffer__near *near); /* in the child: locks are free, contents stay */
 
 /* Copies the value to the end of `out`. OK, MISS, NO_MEMORY. expires_at_ms may be NULL. */
 coffer_status coffer__near_get(coffer__near *near, coffer_slice key, uint64_t now_ms, coffer__buf *out, uint64_t *expires_at_ms);
+
+/* The same, and what else there is to know of it. AGAIN: it could not be read (its shard is being changed all the time, or is in doubt). */
+typedef struct coffer__near_found {
+    uint64_t expires_at_ms;
+    uint64_t mark; /* as put gave it */
+    uint64_t version; /* of this very entry: another one, also of the same key and value, has another */
+} coffer__near_found;
+coffer_status coffer__near_read(coffer__near *near, coffer_slice key, uint64_t now_ms, coffer__buf *out, coffer__near_found *found);
 
 /* When to store. MATCH: the value there has `bytes` at `offset` (a value too short for that is cut there, as GETRANGE does). */
 typedef enum coffer__near_when { COFFER__NEAR_ALWAYS, COFFER__NEAR_ABSENT, COFFER__NEAR_PRESENT, COFFER__NEAR_MATCH } coffer__near_when;
@@ -50,6 +70,25 @@ coffer_status coffer__near_add(coffer__near *near, coffer_slice key, int64_t del
  * answers false that is the end, and the answer too. */
 bool coffer__near_scan(coffer__near *near, uint64_t *cursor, size_t bucket_count, uint64_t now_ms, bool (*take)(void *data, coffer_slice key),
                        void *data);
+
+/* What an entry is stored as: `mark` is its owner's word, given back by read; `apart`: in the small share of its own where it pushes out nothing else. */
+typedef struct coffer__near_how {
+    uint64_t expires_at_ms;
+    uint64_t mark;
+    bool apart;
+} coffer__near_how;
+
+/* For copies.c: a hash of the key; what keeps copies honest, in the arena's head; and how often all copies of the key's shard died at once. */
+uint64_t coffer__near_hash(const coffer__near *near, coffer_slice key);
+coffer__coherence *coffer__near_coherence(coffer__near *near);
+uint32_t coffer__near_shard_epoch(const coffer__near *near, uint64_t hash);
+
+/* Puts it where `may` says so, under the shard's lock. NOT_STORED: it may not, or the lock could not be had in time. */
+coffer_status coffer__near_put_if(coffer__near *near, uint64_t hash, coffer_slice key, coffer_slice value, const coffer__near_how *how,
+                                  uint64_t now_ms, bool (*may)(const void *data), const void *data);
+
+/* The key goes, whatever time it is; where the lock cannot be had in time the shard's epoch ends instead. */
+void coffer__near_purge(coffer__near *near, uint64_t hash, coffer_slice key);
 
 void coffer__near_stats_read(coffer__near *near, coffer__near_stats *stats);
 

@@ -239,8 +239,10 @@ static void copy(char *to, coffer_slice from) {
     }
 }
 
-static void set_value(coffer__record *record, const coffer__item *item) {
+static void set_value(coffer__shard *shard, coffer__record *record, const coffer__item *item) {
     record->expires_at_ms = item->expires_at_ms;
+    record->mark = item->mark;
+    record->version = ++shard->versions;
     record->value_len = (uint32_t)item->value.len;
     copy(coffer__record_key(record) + record->key_len, item->value);
 }
@@ -252,7 +254,7 @@ static void append(coffer__shard *shard, const coffer__item *item, size_t bytes,
     record->hash = item->hash;
     record->key_len = (uint32_t)item->key.len;
     copy(coffer__record_key(record), item->key);
-    set_value(record, item);
+    set_value(shard, record, item);
     *slot = coffer__slot_make(item->hash, shard->head);
     shard->head += bytes;
     shard->used_bytes += bytes;
@@ -262,7 +264,7 @@ static void append(coffer__shard *shard, const coffer__item *item, size_t bytes,
 /* An entry of the same size (a counter, a flag) is overwritten where it is and counts as read; any other is appended anew. */
 static void replace(coffer__shard *shard, uint64_t *old, const coffer__item *item, size_t bytes, uint64_t now_ms) {
     if (old != NULL && bytes_of(coffer__shard_record(shard, *old)) == bytes) {
-        set_value(coffer__shard_record(shard, *old), item);
+        set_value(shard, coffer__shard_record(shard, *old), item);
         *old |= COFFER__SLOT_READ;
         return;
     }

@@ -22,6 +22,8 @@ typedef struct coffer__shard {
     uint64_t log_bytes;
     uint64_t head, tail, end;
     uint64_t used_bytes, entries, evictions, expirations;
+    uint64_t versions; /* given so far */
+    _Atomic uint32_t epoch; /* all copies in it died so often */
     uint32_t bucket_count;
     bool wrapped;
     atomic_bool changing; /* a writer is at work: who finds this after a fork finds half of its work */
@@ -31,6 +33,7 @@ typedef struct coffer__shard {
 typedef struct coffer__record {
     uint64_t hash;
     uint64_t expires_at_ms;
+    uint64_t mark, version;
     uint32_t key_len;
     uint32_t value_len;
 } coffer__record;
@@ -39,6 +42,8 @@ typedef struct coffer__item {
     uint64_t hash;
     coffer_slice key, value;
     uint64_t expires_at_ms;
+    uint64_t mark;
+    bool apart;
 } coffer__item;
 
 static inline char *coffer__record_key(coffer__record *record) {

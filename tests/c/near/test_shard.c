@@ -15,7 +15,8 @@ static coffer_status put(coffer__shard *shard, uint64_t hash, uint32_t number, s
     char *value = (char *)malloc(value_len + 1);
     assert_non_null(value);
     memset(value, (int)number, value_len);
-    coffer__item item = {hash, coffer_slice_of(&number, sizeof number), coffer_slice_of(value, value_len), expires_at_ms};
+    coffer__item item = {
+        .hash = hash, .key = coffer_slice_of(&number, sizeof number), .value = coffer_slice_of(value, value_len), .expires_at_ms = expires_at_ms};
     coffer_status status = coffer__shard_put(shard, coffer__shard_find(shard, hash, item.key, now_ms), &item, now_ms);
     free(value);
     return status;

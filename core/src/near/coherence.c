@@ -1,0 +1,150 @@
+#include "coherence.h"
+
+#define TIME_BITS 48
+#define TIME_MASK UINT64_C(0xFFFFFFFFFFFF)
+
+static uint64_t word_of(uint16_t fence, uint64_t until_ms) {
+    return (uint64_t)fence << TIME_BITS | (until_ms & TIME_MASK);
+}
+
+static uint16_t fence_of(uint64_t word) {
+    return (uint16_t)(word >> TIME_BITS);
+}
+
+static uint64_t time_of(uint64_t word) {
+    return word & TIME_MASK;
+}
+
+void coffer__coherence_init(coffer__coherence *coherence) {
+    memset((void *)coherence, 0, sizeof *coherence);
+    atomic_init(&coherence->epoch, 1);
+}
+
+void coffer__epoch_end(coffer__coherence *coherence) {
+    atomic_fetch_add_explicit(&coherence->epoch, 1, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&coherence->epochs_counted, 1, memory_order_relaxed);
+}
+
+/* ---- reading ---- */
+
+/* Of a node (0: free), its word as seen. */
+static int find(const coffer__coherence *coherence, uint64_t node, uint64_t *word) {
+    for (int i = 0; i < COFFER__CHANNELS_MOST; i++) {
+        *word = atomic_load_explicit(&coherence->channels[i].node, memory_order_acquire);
+        if (time_of(*word) == time_of(node)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+int coffer__channel_find(const coffer__coherence *coherence, uint64_t node) {
+    uint64_t word;
+    return find(coherence, node, &word);
+}
+
+bool coffer__channels_any_live(const coffer__coherence *coherence, uint64_t now_ms) {
+    for (unsigned i = 0; i < COFFER__CHANNELS_MOST; i++) {
+        if (coffer__channel_is_live(coherence, i, now_ms)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- leading ---- */
+
+static bool leads(const coffer__coherence *coherence, const coffer__lead *lead) {
+    return lead->fence != 0 && fence_of(atomic_load_explicit(&coherence->lead, memory_order_acquire)) == lead->fence;
+}
+
+static uint16_t next_fence(uint16_t fence) {
+    return fence == UINT16_MAX ? 1 : (uint16_t)(fence + 1);
+}
+
+/* Each word gets the new fence, dead: from here on an old leader's changes miss. */
+static void silence(coffer__coherence *coherence, uint16_t fence) {
+    for (unsigned i = 0; i < COFFER__CHANNELS_MOST; i++) {
+        atomic_store_explicit(&coherence->channels[i].live, word_of(fence, 0), memory_order_release);
+        atomic_store_explicit(&coherence->channels[i].node, word_of(fence, 0), memory_order_release);
+    }
+}
+
+bool coffer__lead_hold(coffer__coherence *coherence, coffer__lead *lead, uint64_t who, uint64_t now_ms) {
+    uint64_t seen = atomic_load_explicit(&coherence->lead, memory_order_acquire);
+    bool mine = lead->fence != 0 && fence_of(seen) == lead->fence;
+    if (!mine && time_of(seen) > now_ms) {
+        lead->fence = 0;
+        return false;
+    }
+    uint16_t fence = mine ? lead->fence : next_fence(fence_of(seen));
+    if (!atomic_compare_exchange_strong(&coherence->lead, &seen, word_of(fence, now_ms + COFFER__LEAD_MS))) {
+        lead->fence = 0;
+        return false;
+    }
+    lead->fence = fence;
+    if (!mine) {
+        atomic_store_explicit(&coherence->leader, who, memory_order_relaxed);
+        atomic_fetch_add_explicit(&coherence->takeovers, 1, memory_order_relaxed);
+        silence(coherence, fence);
+        coffer__epoch_end(coherence);
+    }
+    return true;
+}
+
+void coffer__lead_leave(coffer__coherence *coherence, coffer__lead *lead) {
+    uint64_t seen = atomic_load_explicit(&coherence->lead, memory_order_acquire);
+    if (lead->fence != 0 && fence_of(seen) == lead->fence) {
+        coffer__epoch_end(coherence);
+        atomic_compare_exchange_strong(&coherence->lead, &seen, word_of(lead->fence, 0));
+    }
+    lead->fence = 0;
+}
+
+int coffer__channel_take(coffer__coherence *coherence, const coffer__lead *lead, uint64_t node) {
+    uint64_t word;
+    int number = find(coherence, node, &word);
+    if (number >= 0) {
+        return fence_of(word) == lead->fence ? number : -1;
+    }
+    number = find(coherence, 0, &word);
+    bool mine = number >= 0 && fence_of(word) == lead->fence && leads(coherence, lead);
+    return mine && atomic_compare_exchange_strong(&coherence->channels[number].node, &word, word_of(lead->fence, node)) ? number : -1;
+}
+
+/* From whatever it is with our fence to that; false where it is not ours any more. */
+static bool change(coffer__coherence *coherence, const coffer__lead *lead, unsigned number, uint64_t until_ms) {
+    uint64_t seen = atomic_load_explicit(&coherence->channels[number].live, memory_order_acquire);
+    while (fence_of(seen) == lead->fence && leads(coherence, lead)) {
+        if (atomic_compare_exchange_weak(&coherence->channels[number].live, &seen, word_of(lead->fence, until_ms))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool coffer__channel_heard(coffer__coherence *coherence, const coffer__lead *lead, unsigned number, uint64_t sent_ms, uint64_t now_ms) {
+    if (!leads(coherence, lead)) {
+        return false;
+    }
+    if (!coffer__channel_is_live(coherence, number, now_ms)) {
+        coffer__epoch_end(coherence);
+    }
+    return change(coherence, lead, number, sent_ms + COFFER__LIVE_MS);
+}
+
+void coffer__channel_lost(coffer__coherence *coherence, const coffer__lead *lead, unsigned number) {
+    if (change(coherence, lead, number, 0)) {
+        coffer__epoch_end(coherence);
+    }
+}
+
+void coffer__channel_give_back(coffer__coherence *coherence, const coffer__lead *lead, unsigned number) {
+    if (change(coherence, lead, number, 0)) {
+        coffer__epoch_end(coherence);
+        uint64_t word = atomic_load_explicit(&coherence->channels[number].node, memory_order_acquire);
+        if (fence_of(word) == lead->fence) {
+            atomic_compare_exchange_strong(&coherence->channels[number].node, &word, word_of(lead->fence, 0));
+        }
+    }
+}
