@@ -151,6 +151,26 @@ COFFER_API coffer_status coffer_op_ping(coffer_op **op, coffer_namespace *ns, co
  * instead of waiting for itself. `parent` must outlive `op`. */
 COFFER_API void coffer_op_set_parent(coffer_op *op, const coffer_op *parent);
 
+/* ---- near values without an op ------------------------------------------------------------------------------
+ * What is in this host's memory (near copies of a server's values, and mem://) is answered at once: no op, no I/O, and no allocation but for the first uses
+ * of a room. Everything else is AGAIN, and an op of the same key does it.
+ *
+ *     coffer_status status = coffer_peek(ns, key, coffer_now_coarse_ms(), room, &value);
+ *     if (status == COFFER_AGAIN)  ... coffer_op_get(&op, ns, key, options) ...
+ */
+
+/* Memory of the caller's, used by one thread at a time and for any namespace: what a peek gives lies in it until it is used again or freed. */
+typedef struct coffer_room coffer_room;
+COFFER_API coffer_status coffer_room_new(coffer_room **room); /* NO_MEMORY */
+COFFER_API void coffer_room_free(coffer_room *room); /* takes NULL */
+
+/* OK: a fresh value (source NEAR). MISS: known to be absent (source NONE or NEGATIVE). AGAIN: ask by an op; also where the key is refused, which the op will
+ * say in words. `now_ms` may be up to 16 ms behind. Counted as a get where it answers; its time is the driver's to record. */
+COFFER_API coffer_status coffer_peek(coffer_namespace *ns, coffer_slice key, uint64_t now_ms, coffer_room *room, coffer_value *value);
+
+/* Whether the value that once had this near_version is still the one that a peek would give: for objects that were made of it. Then it counts as a get. */
+COFFER_API bool coffer_peek_confirms(coffer_namespace *ns, coffer_slice key, uint64_t near_version, uint64_t now_ms, coffer_room *room);
+
 /* ---- running an op ------------------------------------------------------------------------------------------ */
 
 typedef enum coffer_want {

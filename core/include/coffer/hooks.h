@@ -99,6 +99,9 @@ COFFER_API const char *coffer_log_event_name(coffer_log_event event); /* "CONNEC
 /* What every driver reads: microseconds since some moment, never less than before. */
 COFFER_API uint64_t coffer_now_us(void);
 
+/* The same in milliseconds, up to 16 ms behind, for a fraction of what the exact time costs: for coffer_peek. */
+COFFER_API uint64_t coffer_now_coarse_ms(void);
+
 /* How many microseconds an event loop may sleep until then; UINT64_MAX for that. While a test has the clock it is short, for then a sleep says nothing of the time. */
 COFFER_API uint64_t coffer_wait_us(uint64_t until_us);
 

@@ -41,6 +41,7 @@ typedef struct coffer_value {
     uint64_t fresh_unix_ms; /* UINT64_MAX: for ever */
     uint64_t expires_unix_ms;
     uint32_t load_cost_ms; /* what the loader took; 0 unknown */
+    uint64_t near_version; /* of the copy it came from, for coffer_peek_confirms; 0: it came from elsewhere */
     void *owner; /* coffer_value_clear frees it */
 } coffer_value;
 

@@ -54,7 +54,7 @@ struct coffer_namespace {
 };
 
 /* The server's unix time at the driver's now_ms. */
-static inline uint64_t coffer__client_unix_ms(coffer_client *client, uint64_t now_ms) {
+static inline uint64_t coffer__client_unix_ms(const coffer_client *client, uint64_t now_ms) {
     return (uint64_t)((int64_t)now_ms + atomic_load_explicit(&client->unix_offset_ms, memory_order_relaxed));
 }
 

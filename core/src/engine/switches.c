@@ -10,12 +10,16 @@ bool coffer__is_in_share(const coffer__switches *switches, coffer_slice key) {
     return left_out == 0 || key.len == 0 || coffer__hash((coffer__hash_key){1, 1}, key) % 100 < 100 - left_out;
 }
 
-bool coffer__is_on(const coffer_op *op, coffer_slice key) {
-    const coffer__switches *switches = op->ns->switches;
+bool coffer__is_on_for(const coffer_namespace *ns, coffer_operation operation, coffer_slice key) {
+    const coffer__switches *switches = ns->switches;
     uint32_t operations_off = atomic_load_explicit(&switches->operations_off, memory_order_relaxed);
-    return op->ns->options->enabled && !atomic_load_explicit(&op->ns->client->is_off, memory_order_relaxed) &&
-           !atomic_load_explicit(&switches->is_off, memory_order_relaxed) && (operations_off >> op->kind->operation & 1) == 0 &&
+    return ns->options->enabled && !atomic_load_explicit(&ns->client->is_off, memory_order_relaxed) &&
+           !atomic_load_explicit(&switches->is_off, memory_order_relaxed) && (operations_off >> operation & 1) == 0 &&
            coffer__is_in_share(switches, key);
+}
+
+bool coffer__is_on(const coffer_op *op, coffer_slice key) {
+    return coffer__is_on_for(op->ns, op->kind->operation, key);
 }
 
 coffer_status coffer_namespace_turn(coffer_namespace *ns, coffer_scope scope, bool is_on) {

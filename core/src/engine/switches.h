@@ -15,7 +15,8 @@ typedef struct coffer__switches {
 
 _Static_assert(COFFER_OPERATION_COUNT <= 32, "a bit for each operation");
 
-/* Whether the op may use the cache for this key of its caller; an empty key is in every share. */
+/* Whether the operation (an op) may use the cache for this key of its caller; an empty key is in every share. */
+bool coffer__is_on_for(const coffer_namespace *ns, coffer_operation operation, coffer_slice key);
 bool coffer__is_on(const coffer_op *op, coffer_slice key);
 
 /* The same of the share alone. */

@@ -4,6 +4,11 @@
 
 enum { NS_PER_US = 1000, US_PER_S = 1000000, NS_PER_S = 1000000000 };
 enum { TEST_WAIT_LEAST_US = 1000, TEST_WAIT_MOST_US = 3000 }; /* the most: a move is noticed soon */
+#if defined(CLOCK_MONOTONIC_COARSE)
+#define COARSE_CLOCK CLOCK_MONOTONIC_COARSE
+#else
+#define COARSE_CLOCK CLOCK_MONOTONIC
+#endif
 static const uint64_t longest_wait_us = (uint64_t)3600 * US_PER_S;
 
 static uint64_t real_us(void) {
@@ -45,6 +50,18 @@ bool coffer__clock_is_moved(void) {
 
 uint64_t coffer_now_us(void) {
     return atomic_load_explicit(&current, memory_order_relaxed)();
+}
+
+/* The kernel's own tick, 1 to 10 ms apart: a quarter of what it costs to ask exactly. */
+uint64_t coffer_now_coarse_ms(void) {
+    uint64_t (*clock)(void) = atomic_load_explicit(&current, memory_order_relaxed);
+    if (clock != real_us && clock != later_us) {
+        return clock() / COFFER__US_PER_MS;
+    }
+    struct timespec now;
+    clock_gettime(COARSE_CLOCK, &now);
+    uint64_t ahead = clock == real_us ? 0 : atomic_load_explicit(&ahead_us, memory_order_relaxed);
+    return (uint64_t)now.tv_sec * 1000 + ((uint64_t)now.tv_nsec / NS_PER_US + ahead) / COFFER__US_PER_MS;
 }
 
 uint64_t coffer__clock_unix_ms(void) {

@@ -32,16 +32,16 @@ bool coffer__is_bypassed(coffer_op *op) {
     return coffer__is_bypassed_many(op, &op->wire_key, op->wire_key.len > 0 ? 1 : 0);
 }
 
-static uint64_t tolerated_end(const coffer_op *op, uint64_t expires_unix_ms) {
-    if (op->ns->client->store != NULL || expires_unix_ms > UINT64_MAX - CLOCK_TOLERANCE_MS) {
+static uint64_t tolerated_end(const coffer_namespace *ns, uint64_t expires_unix_ms) {
+    if (ns->client->store != NULL || expires_unix_ms > UINT64_MAX - CLOCK_TOLERANCE_MS) {
         return expires_unix_ms;
     }
     return expires_unix_ms + CLOCK_TOLERANCE_MS;
 }
 
-static coffer__found judge_times(coffer_op *op, const coffer__entry *entry) {
-    uint64_t now = coffer__op_unix_ms(op);
-    if (now >= tolerated_end(op, entry->expires_unix_ms)) {
+static coffer__found judge_times(const coffer_namespace *ns, const coffer__entry *entry, uint64_t now_ms) {
+    uint64_t now = coffer__client_unix_ms(ns->client, now_ms);
+    if (now >= tolerated_end(ns, entry->expires_unix_ms)) {
         return COFFER__FOUND_DEAD;
     }
     bool fresh = now < entry->fresh_unix_ms;
@@ -51,11 +51,27 @@ static coffer__found judge_times(coffer_op *op, const coffer__entry *entry) {
     return fresh ? COFFER__FOUND_FRESH : COFFER__FOUND_STALE;
 }
 
+coffer_status coffer__judge_stored(const coffer_namespace *ns, coffer_slice key, coffer_slice bytes, uint64_t now_ms, coffer__buf *scratch,
+                                   coffer__seen *seen) {
+    memset(seen, 0, sizeof *seen);
+    if (ns->options->raw) {
+        seen->found = COFFER__FOUND_FRESH;
+        seen->entry.payload = bytes;
+        return COFFER_OK;
+    }
+    if (bytes.len > COFFER__ENVELOPE_ID_OFFSET) {
+        seen->id_len = bytes.len - COFFER__ENVELOPE_ID_OFFSET < sizeof seen->id ? bytes.len - COFFER__ENVELOPE_ID_OFFSET : sizeof seen->id;
+        memcpy(seen->id, bytes.data + COFFER__ENVELOPE_ID_OFFSET, seen->id_len);
+    }
+    coffer__binding binding = coffer__namespace_binding(ns, key);
+    coffer_status status = coffer__envelope_read(&ns->codec, &binding, bytes, scratch, &seen->entry);
+    seen->found = status == COFFER_OK ? judge_times(ns, &seen->entry, now_ms) : COFFER__FOUND_DEAD;
+    return status;
+}
+
 /* Want of memory says nothing about the entry: taken for dead, it would be written over by add and by a load. */
-static bool judge_envelope(coffer_op *op, coffer_slice key, coffer_slice bytes, coffer__buf *scratch, coffer__seen *seen) {
-    coffer__binding binding = coffer__namespace_binding(op->ns, key);
-    coffer_status status = coffer__envelope_read(&op->ns->codec, &binding, bytes, scratch, &seen->entry);
-    seen->found = status == COFFER_OK ? judge_times(op, &seen->entry) : COFFER__FOUND_DEAD;
+bool coffer__judge_bytes(coffer_op *op, coffer_slice key, coffer_slice bytes, coffer__buf *scratch, coffer__seen *seen) {
+    coffer_status status = coffer__judge_stored(op->ns, key, bytes, op->now_ms, scratch, seen);
     if (status == COFFER_NO_MEMORY || status == COFFER_INTERNAL) {
         coffer__op_finish(op, status);
         return false;
@@ -69,26 +85,15 @@ static bool judge_envelope(coffer_op *op, coffer_slice key, coffer_slice bytes, 
 }
 
 bool coffer__judge(coffer_op *op, coffer_slice key, const coffer__reply *reply, size_t node, coffer__buf *scratch, coffer__seen *seen) {
-    memset(seen, 0, sizeof *seen);
     if (reply->nodes[node].type != COFFER__REPLY_BULK || !coffer__is_in_share(op->ns->switches, key)) {
-        seen->found = COFFER__FOUND_NOTHING;
+        memset(seen, 0, sizeof *seen);
         return true;
     }
-    coffer_slice bytes = coffer__reply_text(reply, node);
-    if (op->ns->options->raw) {
-        seen->found = COFFER__FOUND_FRESH;
-        seen->entry.payload = bytes;
-        return true;
-    }
-    if (bytes.len > COFFER__ENVELOPE_ID_OFFSET) {
-        seen->id_len = bytes.len - COFFER__ENVELOPE_ID_OFFSET < sizeof seen->id ? bytes.len - COFFER__ENVELOPE_ID_OFFSET : sizeof seen->id;
-        memcpy(seen->id, bytes.data + COFFER__ENVELOPE_ID_OFFSET, seen->id_len);
-    }
-    return judge_envelope(op, key, bytes, scratch, seen);
+    return coffer__judge_bytes(op, key, coffer__reply_text(reply, node), scratch, seen);
 }
 
-coffer_value coffer__seen_value(const coffer_op *op, const coffer__seen *seen) {
-    coffer_source source = op->ns->client->store != NULL ? COFFER_SOURCE_NEAR : COFFER_SOURCE_REMOTE;
+coffer_value coffer__seen_value(const coffer_namespace *ns, const coffer__seen *seen) {
+    coffer_source source = ns->client->store != NULL ? COFFER_SOURCE_NEAR : COFFER_SOURCE_REMOTE;
     coffer_value value = {
         .data = seen->entry.payload,
         .format = seen->entry.format,
@@ -103,7 +108,7 @@ coffer_value coffer__seen_value(const coffer_op *op, const coffer__seen *seen) {
 }
 
 static void finish_with_value(coffer_op *op, const coffer__seen *seen, coffer__counter counter, coffer_status status) {
-    op->value = coffer__seen_value(op, seen);
+    op->value = coffer__seen_value(op->ns, seen);
     coffer__op_count(op, counter, 1);
     coffer__op_count(op, COFFER__COUNT_bytes_read, op->value.data.len);
     coffer__op_finish(op, status);

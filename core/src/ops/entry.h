@@ -25,8 +25,16 @@ typedef struct coffer__seen {
  * False: it could not be told (NO_MEMORY, or INTERNAL of the cryptographic library), and the op is finished. */
 bool coffer__judge(coffer_op *op, coffer_slice key, const coffer__reply *reply, size_t node, coffer__buf *scratch, coffer__seen *seen);
 
+/* The same of bytes that are there. */
+bool coffer__judge_bytes(coffer_op *op, coffer_slice key, coffer_slice bytes, coffer__buf *scratch, coffer__seen *seen);
+
+/* The same without an op, by the clock of now_ms: nothing is counted. OK, or why the entry was refused (`seen` says DEAD); NO_MEMORY and INTERNAL say
+ * nothing about it. */
+coffer_status coffer__judge_stored(const coffer_namespace *ns, coffer_slice key, coffer_slice bytes, uint64_t now_ms, coffer__buf *scratch,
+                                   coffer__seen *seen);
+
 /* The value that a reader gets of what was seen. */
-coffer_value coffer__seen_value(const coffer_op *op, const coffer__seen *seen);
+coffer_value coffer__seen_value(const coffer_namespace *ns, const coffer__seen *seen);
 
 /* A read that ends with what was seen: a value, a stale one where that is accepted, a remembered absence or a miss. Sets the op's value, counts, finishes. */
 void coffer__finish_read(coffer_op *op, const coffer__seen *seen, bool accept_stale);

@@ -69,7 +69,7 @@ static void keep_stale(coffer_op *op, const coffer__seen *seen) {
     state->has_stale = false;
     coffer__buf_clear(&state->stale_data);
     if (coffer__buf_append_slice(&state->stale_data, seen->entry.payload)) {
-        state->stale = coffer__seen_value(op, seen);
+        state->stale = coffer__seen_value(op->ns, seen);
         state->stale.data = coffer__buf_slice(&state->stale_data);
         state->has_stale = true;
     }

@@ -189,7 +189,7 @@ static bool read_item(coffer_op *op, size_t index, const coffer__reply *reply, s
     bool stale = seen.found == COFFER__FOUND_STALE && state->read.accept_stale;
     op->item_statuses[index] = fresh ? COFFER_OK : stale ? COFFER_STALE : COFFER_MISS;
     if (fresh || stale) {
-        op->item_values[index] = coffer__seen_value(op, &seen);
+        op->item_values[index] = coffer__seen_value(op->ns, &seen);
         coffer__op_count(op, fresh ? COFFER__COUNT_hits : COFFER__COUNT_stale_hits, 1);
         coffer__op_count(op, COFFER__COUNT_bytes_read, op->item_values[index].data.len);
     } else if (seen.found == COFFER__FOUND_NEGATIVE) {
