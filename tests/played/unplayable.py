@@ -22,6 +22,11 @@ class Row:
 
 ROWS = (
     Row(
+        "what is heard for near copies is told by the player in memory",
+        ALL,
+        "near_absent near_hit near_many near_own_writes near_race near_raw near_stale",
+    ),
+    Row(
         "a call whose connection has failed goes to a new one; the player in memory has no other",
         ALL,
         "a_reply_too_many framing other_protocols",

@@ -15,6 +15,8 @@ extern "C" {
     X(misses,          "reads that found nothing usable") \
     X(negative_hits,   "reads answered by a remembered absence") \
     X(stale_hits,      "reads answered with a stale value") \
+    X(near_hits,       "reads answered with a value by a near copy (they are hits too)") \
+    X(near_negative_hits, "reads answered by a near copy of an absence") \
     X(sets,            "values stored") \
     X(deletes,         "delete commands that were carried out") \
     X(not_stored,      "conditional writes that stored nothing") \

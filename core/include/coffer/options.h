@@ -83,6 +83,13 @@ extern "C" {
     X(seal_key,           SECRET,  seal_key,              "",        "",                                  0, "seals every value with AES-256: base64 of 32 random bytes") \
     X(seal_key_id,        COUNT,   seal_key_id_count,     "0",       "",                                  0, "id of that key, 1 to 4294967295; 0: derived from it") \
     X(seal_pad,           CHOICE,  seal_pad,              "none",    "",                                  1, "hides lengths: none, 64 (to a multiple of it) or padme") \
+    X(near,               CHOICE,  near,                  "off",     "",                                  1, "copies of the server's values near: off, process (in this one's memory) or shared (by all processes of this host); off, or as the client's, for a namespace") \
+    X(near_bytes,         SIZE,    near_bytes,            "64MiB",   "",                                  0, "what near copies may use, at least 1MiB; shared ones as whoever made them said") \
+    X(near_ttl,           TIME,    near_ttl_ms,           "60s",     "",                                  1, "how long a near copy may be used at most; 1s at most where the server does not tell what changes") \
+    X(near_name,          TEXT,    near_name,             "",        "",                                  0, "the name of the shared memory, 1 to 64 of A-Z a-z 0-9 . _ -; without it one that server, database, prefix and user give") \
+    X(near_owner,         TEXT,    near_owner,            "",        "",                                  0, "the user that shared memory made by root is for: a name or a number") \
+    X(near_group,         TEXT,    near_group,            "",        "",                                  0, "the group, the same") \
+    X(near_fd,            COUNT,   near_fd_count,         "0",       "",                                  0, "a descriptor of shared memory that this process has inherited; 0: none") \
     X(on_outage,          CHOICE,  on_outage,             "miss",    "",                                  1, "what operations come to while the server is away: miss (the application goes on) or error") \
     X(raw,                BOOL,    raw,                   "false",   "",                                  1, "true: values without an envelope, shared with programs that do not use coffer")
 
@@ -106,6 +113,9 @@ extern "C" {
     X(read_from, "nearest", COFFER_READ_NEAREST,     3) \
     X(on_outage, "miss",    COFFER_OUTAGE_MISS,      0) \
     X(on_outage, "error",   COFFER_OUTAGE_ERROR,     1) \
+    X(near,      "off",     COFFER_NEAR_OFF,         0) \
+    X(near,      "process", COFFER_NEAR_PROCESS,     1) \
+    X(near,      "shared",  COFFER_NEAR_SHARED,      2) \
     X(seal_pad,  "none",    COFFER_PAD_NONE,         0) \
     X(seal_pad,  "64",      COFFER_PAD_64,           1) \
     X(seal_pad,  "padme",   COFFER_PAD_PADME,        2)

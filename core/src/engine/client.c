@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "flight.h"
+#include "nearby.h"
 #include "policy/key.h"
 
 #include <stdio.h>
@@ -105,14 +106,13 @@ static coffer_status fill_client(coffer_client *client, coffer_error *error) {
     if (status == COFFER_OK) {
         status = coffer__owed_new(&client->owed, (size_t)client->options->outage_memory_bytes);
     }
-    if (status == COFFER_OK) {
-        status = client->options->local ? coffer__near_new(&client->store, (size_t)client->options->memory_bytes)
-                                        : coffer__topology_new(&client->topology, client->options);
+    if (status == COFFER_OK && !client->options->local) {
+        status = coffer__topology_new(&client->topology, client->options);
     }
     if (status != COFFER_OK) {
         return coffer__error_set(error, status, "the cache cannot be opened: %s", coffer_status_text(status));
     }
-    return COFFER_OK;
+    return coffer__nearby_open(client, error);
 }
 
 coffer_status coffer_client_new(coffer_client **client, const coffer_options *options, coffer_clock clock, coffer_error *error) {
@@ -173,6 +173,7 @@ void coffer_client_free(coffer_client *client) {
     coffer__watch_free(client->watch);
     coffer__owed_free(client->owed);
     coffer__near_free(client->store);
+    coffer__near_free(client->copies);
     coffer__topology_free(client->topology);
     coffer__keyring_free(client->keyring);
     coffer__lock_free(client->lock);
@@ -220,6 +221,9 @@ void coffer_client_after_fork(coffer_client *client) {
     if (client->store != NULL) {
         coffer__near_after_fork(client->store);
     }
+    if (client->copies != NULL) {
+        coffer__near_after_fork(client->copies);
+    }
     coffer__attachment *attachment = coffer__client_attachment(client);
     if (attachment != NULL) {
         attachment->after_fork(attachment);
@@ -266,6 +270,10 @@ static coffer_status fill_namespace(coffer_namespace *ns, coffer_error *error) {
     if (options->raw && ns->client->keyring != NULL) {
         return coffer__error_set(error, COFFER_OPTION,
                                  "the option 'raw' cannot be true where 'seal_key' is set: raw values have no envelope to seal");
+    }
+    coffer_status status = coffer__nearby_join(ns, error);
+    if (status != COFFER_OK) {
+        return status;
     }
     if (!coffer__key_base(&ns->key_base, coffer_slice_text(ns->client->options->prefix), name, options->version_count)) {
         return COFFER_NO_MEMORY;

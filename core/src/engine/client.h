@@ -27,11 +27,13 @@ struct coffer_client {
     coffer__keyring *keyring; /* NULL where nothing is sealed */
     coffer__topology *topology; /* NULL for mem:// */
     coffer__near *store; /* NULL but for mem:// */
+    coffer__near *copies; /* of the server's values (option near); NULL: off */
     bool reads_elsewhere; /* reads may be answered by others than primaries: option read_from */
     coffer__flights *flights;
     coffer__watch *watch;
     coffer__owed *owed;
     _Atomic bool is_off; /* turned off at run time */
+    bool near_is_shared; /* store or copies: with other processes */
     void (*wake)(void *waiter_data);
     void *driver; /* the driver's own */
     _Atomic(coffer__attachment *) attachment; /* access.h */
@@ -48,6 +50,7 @@ struct coffer_namespace {
     coffer__observer *observer; /* the client's, shared by all handles of that namespace */
     coffer__switches *switches; /* the same */
     bool reads_elsewhere; /* the client's */
+    coffer__near *copies; /* the client's; NULL: off, here or there */
     coffer__codec codec;
     coffer__buf key_base; /* "prod:users@3:" */
     char version_text[24];
@@ -62,6 +65,9 @@ static inline uint64_t coffer__client_unix_ms(const coffer_client *client, uint6
 static inline bool coffer__client_is_routed(const coffer_client *client) {
     return client->topology != NULL && coffer__topology_is_routed(client->topology);
 }
+
+/* The number of the channel that listens to the server which answered, for a copy of its answer (near/copies.h); -1: nobody does, or it is a replica. */
+int coffer__client_channel_of(const coffer_client *client, const coffer_endpoint *endpoint);
 
 /* op.c: frees the spare ops. */
 void coffer__client_free_spare_ops(coffer_client *client);

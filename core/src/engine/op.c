@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "flight.h"
+#include "nearby.h"
 #include "outage.h"
 #include "policy/key.h"
 #include "route.h"
@@ -118,10 +119,20 @@ static void drop_calls(coffer_op *op) {
     op->call_count = op->next_open = op->next_due = 0;
 }
 
+/* What may have been sent and was not waited for. While the keys are still there. */
+static void drop_copies(const coffer_op *op) {
+    for (size_t i = 0; i < op->call_count; i++) {
+        if (!op->calls[i].settled) {
+            coffer__nearby_drop(op->ns->client, &op->calls[i]);
+        }
+    }
+}
+
 void coffer_op_free(coffer_op *op) {
     if (op == NULL) {
         return;
     }
+    drop_copies(op);
     if (op->kind->clear != NULL) {
         op->kind->clear(op);
     }

@@ -2,6 +2,7 @@
 #include "engine.h"
 
 #include "access.h"
+#include "nearby.h"
 #include "outage.h"
 #include "replicas.h"
 #include "route.h"
@@ -70,6 +71,7 @@ static coffer_call *next_open(coffer_op *op) {
         if (!coffer__call_is(call, COFFER__CALL_OPEN) || call->handed_out) {
             continue;
         }
+        coffer__nearby_drop(op->ns->client, call);
         if (op->ns->client->store != NULL) {
             run_local(op, call);
         } else if (coffer__call_route(call, op->ns->client, op->now_ms) && coffer__outage_admit(op, call, call->endpoint)) {
@@ -120,6 +122,7 @@ static bool has_ended(coffer_op *op, coffer_call *call) {
         coffer__outage_drop(op, call); /* its breaker is told, each time */
         call->settled = !goes_again(op, call);
         if (call->settled) {
+            coffer__nearby_drop(op->ns->client, call);
             coffer__outage_record(op, call);
             count_replicas(op, call);
         }

@@ -43,7 +43,8 @@ coffer_status coffer__near_fill(coffer__near *near, const coffer__near_token *to
     coffer_status status = COFFER_NOT_STORED;
     if (token->given && copy->expires_at_ms > now_ms) {
         fill this = {near, token, copy->channel, now_ms};
-        coffer__near_how how = {copy->expires_at_ms, mark_of(token->epoch, token->shard_epoch, copy->channel), copy->negative};
+        uint64_t mark = mark_of(token->epoch, token->shard_epoch, copy->channel) | (copy->negative ? COFFER__MARK_NEGATIVE : 0);
+        coffer__near_how how = {copy->expires_at_ms, mark, copy->negative};
         status = coffer__near_put_if(near, token->hash, key, copy->value, &how, now_ms, stands, &this);
     }
     atomic_fetch_add_explicit(status == COFFER_OK ? &coherence->fills : &coherence->fills_refused, 1, memory_order_relaxed);
@@ -55,7 +56,8 @@ static bool is_valid(coffer__near *near, coffer_slice key, uint64_t mark, uint64
     const coffer__coherence *coherence = coffer__near_coherence(near);
     unsigned channel = channel_of(mark);
     return channel < COFFER__CHANNELS_MOST && coffer__channel_is_live(coherence, channel, now_ms) &&
-           mark == mark_of(coffer__epoch(coherence), coffer__near_shard_epoch(near, coffer__near_hash(near, key)), channel);
+           (mark & ~(uint64_t)COFFER__MARK_NEGATIVE) ==
+               mark_of(coffer__epoch(coherence), coffer__near_shard_epoch(near, coffer__near_hash(near, key)), channel);
 }
 
 coffer_status coffer__near_look(coffer__near *near, coffer_slice key, uint64_t now_ms, coffer__buf *out, coffer__near_found *found) {

@@ -12,6 +12,8 @@
 #include "coherence.h"
 #include "near.h"
 
+enum { COFFER__MARK_NEGATIVE = 0x40 }; /* of an entry's mark; the others are its epochs and its channel */
+
 /* Taken before the GET is sent; costs a hash and three loads, holds nothing, and may be forgotten. */
 typedef struct coffer__near_token {
     uint64_t hash;
@@ -32,6 +34,11 @@ typedef struct coffer__near_copy {
 /* OK; NOT_STORED (it changed meanwhile, or there is a doubt, or the shard is busy); TOO_LARGE. Counted. */
 coffer_status coffer__near_fill(coffer__near *near, const coffer__near_token *token, coffer_slice key, const coffer__near_copy *copy,
                                 uint64_t now_ms);
+
+/* Whether the copy that was found says that nothing is there (`negative`). */
+static inline bool coffer__near_says_absent(const coffer__near_found *found) {
+    return (found->mark & COFFER__MARK_NEGATIVE) != 0;
+}
 
 /* A copy that may be used now, appended to `out`. OK, MISS, NO_MEMORY; AGAIN: bypassed, because nobody can be sure. */
 coffer_status coffer__near_look(coffer__near *near, coffer_slice key, uint64_t now_ms, coffer__buf *out, coffer__near_found *found);

@@ -6,6 +6,7 @@
 #include "entry.h"
 
 #include "engine/flight.h"
+#include "engine/nearby.h"
 #include "engine/sweep.h"
 #include "policy/key.h"
 
@@ -37,9 +38,10 @@ static void clear_clear(coffer_op *op) {
     coffer__sweep_clear(&state->sweep);
 }
 
-/* Loads that are under way would store what they have read before. */
+/* Loads that are under way would store what they have read before; near copies would be read. */
 static void overtake_all(coffer_op *op) {
     coffer__flights_overtake(op->ns->client, coffer__buf_slice(&op->ns->key_base));
+    coffer__nearby_drop_all(op->ns->client);
 }
 
 /* ---- the end ---- */

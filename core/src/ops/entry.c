@@ -93,7 +93,7 @@ bool coffer__judge(coffer_op *op, coffer_slice key, const coffer__reply *reply, 
 }
 
 coffer_value coffer__seen_value(const coffer_namespace *ns, const coffer__seen *seen) {
-    coffer_source source = ns->client->store != NULL ? COFFER_SOURCE_NEAR : COFFER_SOURCE_REMOTE;
+    coffer_source source = ns->client->store != NULL || seen->near ? COFFER_SOURCE_NEAR : COFFER_SOURCE_REMOTE;
     coffer_value value = {
         .data = seen->entry.payload,
         .format = seen->entry.format,
@@ -103,6 +103,7 @@ coffer_value coffer__seen_value(const coffer_namespace *ns, const coffer__seen *
         .fresh_unix_ms = seen->entry.fresh_unix_ms,
         .expires_unix_ms = seen->entry.expires_unix_ms,
         .load_cost_ms = seen->entry.load_cost_ms,
+        .near_version = seen->near_version,
     };
     return value;
 }

@@ -18,6 +18,8 @@ typedef struct coffer__seen {
     coffer__entry entry; /* of STALE and FRESH; slices into the reply or the scratch */
     uint8_t id[8]; /* bytes 8 to 15 of what is there, as far as they go */
     size_t id_len;
+    bool near; /* in a near copy, not on the server */
+    uint64_t near_version; /* of that copy */
 } coffer__seen;
 
 /* Judges what is stored at this node of a reply, a BULK or NIL, for this key of the caller. Counts refusals. `scratch` holds what had to be

@@ -6,7 +6,7 @@
  *
  * A server that cannot be asked is no reason not to load: the caller gets its value, nothing is stored.
  */
-#include "entry.h"
+#include "copied.h"
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -17,6 +17,8 @@ typedef struct load_state {
     uint64_t ended_before; /* how many flights of its key had ended when this op last began to look */
     coffer__seen seen; /* what the value will be stored over */
     coffer__buf scratch;
+    coffer__buf copy; /* a near one */
+    coffer__asked asked;
     coffer__buf stale_data; /* a stale value, for when the loader fails */
     coffer_value stale;
     bool has_stale;
@@ -41,6 +43,7 @@ static void clear_load(coffer_op *op) {
     load_state *state = state_of(op);
     leave(op);
     coffer__buf_free(&state->scratch);
+    coffer__buf_free(&state->copy);
     coffer__buf_free(&state->stale_data);
     coffer__buf_free(&state->composed);
 }
@@ -78,13 +81,27 @@ static void keep_stale(coffer_op *op, const coffer__seen *seen) {
 /* ---- looking ---- */
 
 /* On the primary: what is loaded is stored over what was seen there. */
-static coffer_call *look(coffer_op *op, coffer__step then) {
-    state_of(op)->ended_before = coffer__flights_ended(op->ns->client->flights, op->wire_key);
-    coffer_call *call = coffer__op_call_on_key(op, &coffer__command_get);
-    if (call != NULL) {
-        coffer__op_then(op, "look", then);
+static void look(coffer_op *op, coffer__step then, bool anywhere) {
+    load_state *state = state_of(op);
+    state->ended_before = coffer__flights_ended(op->ns->client->flights, op->wire_key);
+    if (!coffer__op_begin_calls(op, 2)) {
+        return;
     }
-    return call;
+    coffer__copied_expect(op, op->wire_key, &state->asked);
+    coffer__call_argument(coffer__op_call(op, &coffer__command_get), op->wire_key);
+    if (coffer__copied_needs_life(op, &state->asked)) {
+        coffer__call_argument(coffer__op_call(op, &coffer__command_pttl), op->wire_key);
+    }
+    for (size_t i = 0; anywhere && i < op->call_count; i++) {
+        coffer__op_read_anywhere(op, &op->calls[i]);
+    }
+    coffer__op_then(op, "look", then);
+}
+
+/* What is there is kept; an absence is about to be loaded over. */
+static void keep(coffer_op *op) {
+    load_state *state = state_of(op);
+    coffer__copied_keep(op, &state->asked, op->wire_key, &op->calls[0], 0, &state->seen, op->call_count > 1 ? &op->calls[1] : NULL);
 }
 
 /* True where a load is needed. False: the op is finished, with what was seen or an error. */
@@ -109,6 +126,7 @@ static bool is_load_needed(coffer_op *op) {
     }
     bool found = state->seen.found == COFFER__FOUND_FRESH || state->seen.found == COFFER__FOUND_NEGATIVE;
     if (found) {
+        keep(op);
         coffer__finish_read(op, &state->seen, false);
     }
     return !found;
@@ -328,7 +346,7 @@ static void lead(coffer_op *op) {
     load_state *state = state_of(op);
     bool others_ended = coffer__flights_ended(op->ns->client->flights, op->wire_key) != state->ended_before;
     if (others_ended && !state->away && coffer__is_on(op, op->key)) {
-        (void)look(op, looked_again);
+        look(op, looked_again, false);
     } else {
         load(op);
     }
@@ -375,8 +393,20 @@ static void looked_anywhere(coffer_op *op) {
     if (!coffer__call_may_be_behind(call)) {
         looked(op);
     } else if (call->status != COFFER_OK || is_load_needed(op)) {
-        (void)look(op, looked);
+        look(op, looked, false);
     }
+}
+
+/* Of what was not there a while ago the server is asked: what is loaded has to be stored over what is there now. */
+static bool is_near(coffer_op *op) {
+    load_state *state = state_of(op);
+    bool near =
+        coffer__copied_look(op, op->key, op->wire_key, &state->copy, &state->scratch, &state->seen) && state->seen.found != COFFER__FOUND_NOTHING;
+    if (near) {
+        coffer__copied_count(op->ns, &state->seen);
+        coffer__finish_read(op, &state->seen, false);
+    }
+    return near;
 }
 
 static void begin_load(coffer_op *op) {
@@ -385,11 +415,8 @@ static void begin_load(coffer_op *op) {
     }
     if (coffer__is_bypassed(op)) {
         join(op);
-        return;
-    }
-    coffer_call *call = look(op, looked_anywhere);
-    if (call != NULL) {
-        coffer__op_read_anywhere(op, call);
+    } else if (!is_near(op)) {
+        look(op, looked_anywhere, true);
     }
 }
 

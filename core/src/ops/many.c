@@ -3,7 +3,7 @@
  * Reads and deletes name up to 512 keys a command (reliability: a reply stays within its budget), or one where keys live on several servers: each
  * command then goes its own way, all of them at once, so that a server that is away holds up nobody else's keys. Writes are a command each, 512 at a time,
  * so that what is composed at once stays bounded; for several servers that would be waiting for the slowest each time: there it is 32 MiB. */
-#include "entry.h"
+#include "copied.h"
 
 #include "base/alloc.h"
 #include "engine/flight.h"
@@ -11,6 +11,13 @@
 #include "policy/key.h"
 
 enum { KEYS_A_COMMAND = 512, WRITES_AT_ONCE = 512, ROUTED_BYTES_AT_ONCE = 32 << 20 };
+
+/* Row i: the copy of key i; and of the i-th key that is asked for, which it is. */
+typedef struct near_row {
+    coffer__buf copy;
+    size_t index;
+    coffer__asked asked;
+} near_row;
 
 typedef struct many_state {
     coffer_read_options read;
@@ -20,6 +27,9 @@ typedef struct many_state {
     coffer_slice *wire_keys;
     coffer__buf key_bytes, wire_bytes;
     coffer__buf *scratches; /* get_many: one a key that needs it */
+    size_t asked_count; /* get_many: the server is asked for the first so many of wire_keys */
+    near_row *near; /* get_many: as many as keys; NULL: there are no near copies */
+    bool needs_life; /* behind the calls for values is one of PTTL for each of them */
     coffer__buf composed;
     coffer__stored *stored; /* of the writes at hand */
     size_t stored_cap;
@@ -36,7 +46,11 @@ static void clear_many(coffer_op *op) {
     for (size_t i = 0; state->scratches != NULL && i < state->count; i++) {
         coffer__buf_free(&state->scratches[i]);
     }
+    for (size_t i = 0; state->near != NULL && i < state->count; i++) {
+        coffer__buf_free(&state->near[i].copy);
+    }
     coffer__release(state->scratches);
+    coffer__release(state->near);
     coffer__release(state->keys);
     coffer__release(state->stored);
     coffer__buf_free(&state->key_bytes);
@@ -151,15 +165,15 @@ static void overtake_all(coffer_op *op) {
     }
 }
 
-/* One call for every so many keys. False: the op is finished. */
-static bool call_on_all_keys(coffer_op *op, const coffer__command *command, size_t keys_a_command) {
+/* One call for every so many of the first `count` keys, and room for `more`. False: the op is finished. */
+static bool call_on_keys(coffer_op *op, const coffer__command *command, size_t count, size_t keys_a_command, size_t more) {
     many_state *state = state_of(op);
-    if (!coffer__op_begin_calls(op, (state->count + keys_a_command - 1) / keys_a_command)) {
+    if (!coffer__op_begin_calls(op, (count + keys_a_command - 1) / keys_a_command + more)) {
         return false;
     }
-    for (size_t i = 0; i < state->count;) {
+    for (size_t i = 0; i < count;) {
         coffer_call *call = coffer__op_call(op, command);
-        size_t key_count = state->count - i < keys_a_command ? state->count - i : keys_a_command;
+        size_t key_count = count - i < keys_a_command ? count - i : keys_a_command;
         if (!coffer__call_arguments(call, state->wire_keys + i, key_count)) {
             return no_memory(op);
         }
@@ -178,27 +192,45 @@ static void note_failure(coffer_op *op, const coffer_call *call, coffer_status s
 
 /* ---- get_many ---- */
 
-/* False: the op is finished. */
-static bool read_item(coffer_op *op, size_t index, const coffer__reply *reply, size_t node) {
-    many_state *state = state_of(op);
-    coffer__seen seen;
-    if (!coffer__judge(op, state->keys[index], reply, node, &state->scratches[index], &seen)) {
-        return false;
-    }
-    bool fresh = seen.found == COFFER__FOUND_FRESH;
-    bool stale = seen.found == COFFER__FOUND_STALE && state->read.accept_stale;
+static void end_item(coffer_op *op, size_t index, const coffer__seen *seen) {
+    bool fresh = seen->found == COFFER__FOUND_FRESH;
+    bool stale = seen->found == COFFER__FOUND_STALE && state_of(op)->read.accept_stale;
     op->item_statuses[index] = fresh ? COFFER_OK : stale ? COFFER_STALE : COFFER_MISS;
     if (fresh || stale) {
-        op->item_values[index] = coffer__seen_value(op->ns, &seen);
+        op->item_values[index] = coffer__seen_value(op->ns, seen);
         coffer__op_count(op, fresh ? COFFER__COUNT_hits : COFFER__COUNT_stale_hits, 1);
         coffer__op_count(op, COFFER__COUNT_bytes_read, op->item_values[index].data.len);
-    } else if (seen.found == COFFER__FOUND_NEGATIVE) {
+    } else if (seen->found == COFFER__FOUND_NEGATIVE) {
         op->item_values[index].source = COFFER_SOURCE_NEGATIVE;
         coffer__op_count(op, COFFER__COUNT_negative_hits, 1);
     } else {
         coffer__op_count(op, COFFER__COUNT_misses, 1);
     }
+}
+
+static size_t index_of_asked(const many_state *state, size_t asked) {
+    return state->near == NULL ? asked : state->near[asked].index;
+}
+
+/* What the server says of the asked-th key that it was asked for. False: the op is finished. */
+static bool read_asked(coffer_op *op, size_t asked, const coffer_call *call, size_t node) {
+    many_state *state = state_of(op);
+    size_t index = index_of_asked(state, asked);
+    coffer__seen seen;
+    if (!coffer__judge(op, state->keys[index], &call->reply, node, &state->scratches[index], &seen)) {
+        return false;
+    }
+    if (state->near != NULL) {
+        const coffer_call *life = state->needs_life ? &op->calls[op->call_count - state->asked_count + asked] : NULL;
+        coffer__copied_keep(op, &state->near[asked].asked, state->wire_keys[asked], call, node, &seen, life);
+    }
+    end_item(op, index, &seen);
     return true;
+}
+
+static size_t value_call_count(const coffer_op *op) {
+    const many_state *state = (const many_state *)(const void *)op->state;
+    return op->call_count - (state->needs_life ? state->asked_count : 0);
 }
 
 /* True where the reply is a row of as many values as were asked for, each of them there or not. */
@@ -212,8 +244,8 @@ static bool is_row(const coffer_call *call) {
 }
 
 static void got_many(coffer_op *op) {
-    size_t index = 0;
-    for (size_t c = 0; c < op->call_count; c++) {
+    size_t asked = 0;
+    for (size_t c = 0; c < value_call_count(op); c++) {
         const coffer_call *call = &op->calls[c];
         if (!coffer__reply_is(op, call, COFFER__REPLY_ARRAY)) {
             return;
@@ -223,8 +255,8 @@ static void got_many(coffer_op *op) {
             coffer__op_finish(op, COFFER_SERVER);
             return;
         }
-        for (size_t node = 1; node < call->argument_count; node++, index++) {
-            if (!read_item(op, index, &call->reply, node)) {
+        for (size_t node = 1; node < call->argument_count; node++, asked++) {
+            if (!read_asked(op, asked, call, node)) {
                 return;
             }
         }
@@ -235,32 +267,63 @@ static void got_many(coffer_op *op) {
 /* A reply for each key. What could not be asked for fails its own item, and the whole; the others have their values all the same. A key that holds
  * something else than a string is not there, as MGET says. */
 static void got_each(coffer_op *op) {
-    for (size_t i = 0; i < op->call_count; i++) {
+    for (size_t i = 0; i < value_call_count(op); i++) {
         coffer_call *call = &op->calls[i];
+        coffer_status *status = &op->item_statuses[index_of_asked(state_of(op), i)];
         if (call->status == COFFER_WRONGTYPE) {
-            op->item_statuses[i] = COFFER_MISS;
+            *status = COFFER_MISS;
             coffer__op_count(op, COFFER__COUNT_misses, 1);
             continue;
         }
         bool nil = call->status == COFFER_OK && call->reply.nodes[0].type == COFFER__REPLY_NIL;
-        op->item_statuses[i] = nil ? COFFER_OK : coffer__reply_status(call, COFFER__REPLY_BULK);
-        if (op->item_statuses[i] != COFFER_OK) {
-            note_failure(op, call, op->item_statuses[i]);
-        } else if (!read_item(op, i, &call->reply, 0)) {
+        *status = nil ? COFFER_OK : coffer__reply_status(call, COFFER__REPLY_BULK);
+        if (*status != COFFER_OK) {
+            note_failure(op, call, *status);
+        } else if (!read_asked(op, i, call, 0)) {
             return;
         }
     }
     coffer__op_finish(op, state_of(op)->failed);
 }
 
+static void call_for_lives(coffer_op *op) {
+    many_state *state = state_of(op);
+    for (size_t i = 0; state->needs_life && i < state->asked_count; i++) {
+        coffer__call_argument(coffer__op_call(op, &coffer__command_pttl), state->wire_keys[i]);
+    }
+}
+
 static void call_for_values(coffer_op *op) {
+    many_state *state = state_of(op);
     bool routed = coffer__client_is_routed(op->ns->client);
-    if (call_on_all_keys(op, routed ? &coffer__command_get : &coffer__command_mget, routed ? 1 : KEYS_A_COMMAND)) {
+    const coffer__command *command = routed ? &coffer__command_get : &coffer__command_mget;
+    if (call_on_keys(op, command, state->asked_count, routed ? 1 : KEYS_A_COMMAND, state->needs_life ? state->asked_count : 0)) {
+        call_for_lives(op);
         for (size_t i = 0; i < op->call_count; i++) {
             coffer__op_read_anywhere(op, &op->calls[i]);
         }
         coffer__op_then(op, "get", routed ? got_each : got_many);
     }
+}
+
+/* Those that near copies answer need not be asked for: the others move to the front. */
+static void look_near(coffer_op *op) {
+    many_state *state = state_of(op);
+    size_t asked = 0;
+    coffer__seen seen;
+    for (size_t i = 0; i < state->count; i++) {
+        if (coffer__copied_look(op, state->keys[i], state->wire_keys[i], &state->near[i].copy, &state->scratches[i], &seen)) {
+            coffer__copied_count(op->ns, &seen);
+            end_item(op, i, &seen);
+            continue;
+        }
+        state->near[asked].index = i;
+        state->wire_keys[asked] = state->wire_keys[i];
+        coffer__copied_expect(op, state->wire_keys[asked], &state->near[asked].asked);
+        state->needs_life = state->needs_life || coffer__copied_needs_life(op, &state->near[asked].asked);
+        asked++;
+    }
+    state->asked_count = asked;
 }
 
 static void finish_all_missed(coffer_op *op) {
@@ -279,9 +342,19 @@ static void begin_get_many(coffer_op *op) {
         finish_all_missed(op);
         return;
     }
+    bool has_copies = op->ns->copies != NULL;
+    state->asked_count = state->count;
     state->scratches = (coffer__buf *)coffer__alloc_zero(state->count * sizeof *state->scratches);
-    if (state->scratches == NULL) {
+    state->near = has_copies ? (near_row *)coffer__alloc_zero(state->count * sizeof *state->near) : NULL;
+    if (state->scratches == NULL || (has_copies && state->near == NULL)) {
         no_memory(op);
+        return;
+    }
+    if (has_copies) {
+        look_near(op);
+    }
+    if (state->asked_count == 0) {
+        coffer__op_finish(op, COFFER_OK);
     } else {
         call_for_values(op);
     }
@@ -328,7 +401,7 @@ static void begin_delete_many(coffer_op *op) {
     overtake_all(op);
     if (state_of(op)->count == 0 || coffer__is_bypassed_many(op, state_of(op)->wire_keys, state_of(op)->count)) {
         coffer__op_finish(op, COFFER_OK);
-    } else if (call_on_all_keys(op, &coffer__command_unlink, coffer__client_is_routed(op->ns->client) ? 1 : KEYS_A_COMMAND)) {
+    } else if (call_on_keys(op, &coffer__command_unlink, state_of(op)->count, coffer__client_is_routed(op->ns->client) ? 1 : KEYS_A_COMMAND, 0)) {
         coffer__op_then(op, "delete", deleted_many);
     }
 }

@@ -1,5 +1,5 @@
 /* Near values without an op: what coffer_op_get would answer at its first step, in the least time. What is not plain is left to the op. */
-#include "entry.h"
+#include "copied.h"
 
 #include "base/alloc.h"
 #include "engine/switches.h"
@@ -36,19 +36,25 @@ static bool write_key(const coffer_namespace *ns, coffer_slice key, coffer_room 
            coffer__key_write(&room->wire_key, ns->options->key_rules, key, false, &unused) == COFFER_OK;
 }
 
-static coffer_status look(const coffer_namespace *ns, coffer_slice key, uint64_t now_ms, coffer_room *room, coffer__near_found *found) {
-    if (ns->client->store == NULL || !coffer__is_on_for(ns, COFFER_OPERATION_GET, key) || !write_key(ns, key, room)) {
-        return COFFER_AGAIN;
-    }
-    coffer__buf_clear(&room->bytes);
-    return coffer__near_read(ns->client->store, coffer__buf_slice(&room->wire_key), now_ms, &room->bytes, found);
+static bool may_look(const coffer_namespace *ns, coffer_slice key, coffer_room *room) {
+    return (ns->copies != NULL || ns->client->store != NULL) && coffer__is_on_for(ns, COFFER_OPERATION_GET, key) && write_key(ns, key, room);
 }
 
 /* The hit is counted as an op would count it. */
-static void count(const coffer_namespace *ns, coffer__counter counter, size_t bytes) {
+static void count(const coffer_namespace *ns, const coffer__seen *seen, coffer__counter counter, size_t bytes) {
     coffer__count_operation(ns->observer, COFFER_OPERATION_GET);
     coffer__count(ns->observer, counter, 1);
     coffer__count(ns->observer, COFFER__COUNT_bytes_read, bytes);
+    if (seen->near) {
+        coffer__copied_count(ns, seen);
+    }
+}
+
+static coffer_status miss(const coffer_namespace *ns, const coffer__seen *seen, coffer_value *value) {
+    bool remembered = seen->found == COFFER__FOUND_NEGATIVE;
+    value->source = remembered ? COFFER_SOURCE_NEGATIVE : COFFER_SOURCE_NONE;
+    count(ns, seen, remembered ? COFFER__COUNT_negative_hits : COFFER__COUNT_misses, 0);
+    return COFFER_MISS;
 }
 
 static bool ends_soon(uint64_t end_ms, uint64_t now_ms) {
@@ -60,34 +66,71 @@ static uint64_t version_of(const coffer__seen *seen, const coffer__near_found *f
     return seen->entry.fresh_unix_ms == seen->entry.expires_unix_ms ? found->version : 0;
 }
 
-coffer_status coffer_peek(coffer_namespace *ns, coffer_slice key, uint64_t now_ms, coffer_room *room, coffer_value *value) {
+/* Of mem://. */
+static coffer_status peek_store(const coffer_namespace *ns, coffer_slice key, uint64_t now_ms, coffer_room *room, coffer__seen *seen) {
     coffer__near_found found;
-    coffer__seen seen;
-    memset(value, 0, sizeof *value);
-    coffer_status status = look(ns, key, now_ms, room, &found);
+    coffer__buf_clear(&room->bytes);
+    coffer_status status = coffer__near_read(ns->client->store, coffer__buf_slice(&room->wire_key), now_ms, &room->bytes, &found);
     if (status == COFFER_MISS) {
-        count(ns, COFFER__COUNT_misses, 0);
-        return COFFER_MISS;
+        *seen = (coffer__seen){.found = COFFER__FOUND_NOTHING};
+        return COFFER_OK;
     }
-    if (status != COFFER_OK || ends_soon(found.expires_at_ms, now_ms) ||
-        coffer__judge_stored(ns, key, coffer__buf_slice(&room->bytes), now_ms, &room->opened, &seen) != COFFER_OK) {
+    if (status != COFFER_OK || ends_soon(found.expires_at_ms, now_ms)) {
         return COFFER_AGAIN;
     }
-    if (seen.found != COFFER__FOUND_FRESH || (!ns->options->raw && ends_soon(seen.entry.fresh_unix_ms, coffer__client_unix_ms(ns->client, now_ms)))) {
+    status = coffer__judge_stored(ns, key, coffer__buf_slice(&room->bytes), now_ms, &room->opened, seen);
+    seen->near_version = version_of(seen, &found);
+    return status;
+}
+
+static coffer_status peek(const coffer_namespace *ns, coffer_slice key, uint64_t now_ms, coffer_room *room, coffer__seen *seen) {
+    if (ns->copies == NULL) {
+        return peek_store(ns, key, now_ms, room, seen);
+    }
+    bool near = coffer__copied_peek(ns, key, coffer__buf_slice(&room->wire_key), now_ms, &room->bytes, &room->opened, seen);
+    return near ? COFFER_OK : COFFER_AGAIN;
+}
+
+static bool store_confirms(const coffer_namespace *ns, coffer_slice wire_key, uint64_t near_version, uint64_t now_ms, coffer_room *room) {
+    coffer__near_found found;
+    coffer__buf_clear(&room->bytes);
+    return coffer__near_read(ns->client->store, wire_key, now_ms, &room->bytes, &found) == COFFER_OK && found.version == near_version &&
+           !ends_soon(found.expires_at_ms, now_ms);
+}
+
+/* Freshness, which is judged by the same clock. */
+static bool ends_soon_or_is_old(const coffer_namespace *ns, const coffer__seen *seen, uint64_t now_ms) {
+    return seen->found != COFFER__FOUND_FRESH ||
+           (!ns->options->raw && ends_soon(seen->entry.fresh_unix_ms, coffer__client_unix_ms(ns->client, now_ms)));
+}
+
+coffer_status coffer_peek(coffer_namespace *ns, coffer_slice key, uint64_t now_ms, coffer_room *room, coffer_value *value) {
+    coffer__seen seen;
+    memset(value, 0, sizeof *value);
+    if (!may_look(ns, key, room) || peek(ns, key, now_ms, room, &seen) != COFFER_OK) {
+        return COFFER_AGAIN;
+    }
+    if (seen.found == COFFER__FOUND_NOTHING || (seen.found == COFFER__FOUND_NEGATIVE && seen.near)) {
+        return miss(ns, &seen, value);
+    }
+    if (ends_soon_or_is_old(ns, &seen, now_ms)) {
         return COFFER_AGAIN;
     }
     *value = coffer__seen_value(ns, &seen);
-    value->near_version = version_of(&seen, &found);
-    count(ns, COFFER__COUNT_hits, value->data.len);
+    count(ns, &seen, COFFER__COUNT_hits, value->data.len);
     return COFFER_OK;
 }
 
 bool coffer_peek_confirms(coffer_namespace *ns, coffer_slice key, uint64_t near_version, uint64_t now_ms, coffer_room *room) {
-    coffer__near_found found;
-    bool same = near_version != 0 && look(ns, key, now_ms, room, &found) == COFFER_OK && found.version == near_version &&
-                !ends_soon(found.expires_at_ms, now_ms);
+    if (near_version == 0 || !may_look(ns, key, room)) {
+        return false;
+    }
+    coffer__seen seen = {.found = COFFER__FOUND_FRESH, .near = ns->copies != NULL};
+    coffer_slice wire_key = coffer__buf_slice(&room->wire_key);
+    bool same = seen.near ? !coffer__owed_holds(ns->client->owed, wire_key) && coffer__near_confirms(ns->copies, wire_key, near_version, now_ms)
+                          : store_confirms(ns, wire_key, near_version, now_ms, room);
     if (same) {
-        count(ns, COFFER__COUNT_hits, 0);
+        count(ns, &seen, COFFER__COUNT_hits, 0);
     }
     return same;
 }

@@ -1,14 +1,18 @@
 /* get, exists, ttl, ping: one look at a key. */
-#include "entry.h"
+#include "copied.h"
 
 typedef struct read_state {
     coffer_read_options options;
     coffer__buf scratch;
+    coffer__buf copy; /* a near one */
+    coffer__asked asked;
+    void (*finish)(coffer_op *op, const coffer__seen *seen); /* of get and exists: with what was seen, near or on the server */
 } read_state;
 
 static void clear_read(coffer_op *op) {
     read_state *state = (read_state *)coffer__op_state(op);
     coffer__buf_free(&state->scratch);
+    coffer__buf_free(&state->copy);
 }
 
 static coffer_status new_read(coffer_op **out, const coffer__op_kind *kind, coffer_namespace *ns, coffer_slice key,
@@ -30,31 +34,57 @@ static bool judge_reply(coffer_op *op, const coffer_call *call, coffer__seen *se
     return coffer__judge(op, op->key, &call->reply, 0, &state->scratch, seen);
 }
 
-static bool begin_look(coffer_op *op, const char *step_name, coffer__step then) {
-    if (!coffer__op_prepare_key(op, false)) {
+static void call_for(coffer_op *op, const coffer__command *command) {
+    coffer_call *call = coffer__op_call(op, command);
+    coffer__call_argument(call, op->wire_key);
+    coffer__op_read_anywhere(op, call);
+}
+
+static void looked(coffer_op *op) {
+    read_state *state = (read_state *)coffer__op_state(op);
+    coffer__seen seen;
+    if (judge_reply(op, &op->calls[0], &seen)) {
+        coffer__copied_keep(op, &state->asked, op->wire_key, &op->calls[0], 0, &seen, op->call_count > 1 ? &op->calls[1] : NULL);
+        state->finish(op, &seen);
+    }
+}
+
+static bool is_near(coffer_op *op) {
+    read_state *state = (read_state *)coffer__op_state(op);
+    coffer__seen seen;
+    if (!coffer__copied_look(op, op->key, op->wire_key, &state->copy, &state->scratch, &seen)) {
         return false;
+    }
+    coffer__copied_count(op->ns, &seen);
+    state->finish(op, &seen);
+    return true;
+}
+
+static void begin_look(coffer_op *op, const char *step_name, void (*finish)(coffer_op *op, const coffer__seen *seen)) {
+    read_state *state = (read_state *)coffer__op_state(op);
+    state->finish = finish;
+    if (!coffer__op_prepare_key(op, false)) {
+        return;
     }
     if (coffer__is_bypassed(op)) {
         coffer__op_finish(op, COFFER_MISS);
-        return false;
+        return;
     }
-    coffer_call *call = coffer__op_call_on_key(op, &coffer__command_get);
-    if (call == NULL) {
-        return false;
+    if (is_near(op) || !coffer__op_begin_calls(op, 2)) {
+        return;
     }
-    coffer__op_read_anywhere(op, call);
-    coffer__op_then(op, step_name, then);
-    return true;
+    coffer__copied_expect(op, op->wire_key, &state->asked);
+    call_for(op, &coffer__command_get);
+    if (coffer__copied_needs_life(op, &state->asked)) {
+        call_for(op, &coffer__command_pttl);
+    }
+    coffer__op_then(op, step_name, looked);
 }
 
 /* ---- get ---- */
 
-static void got(coffer_op *op) {
-    read_state *state = (read_state *)coffer__op_state(op);
-    coffer__seen seen;
-    if (judge_reply(op, &op->calls[0], &seen)) {
-        coffer__finish_read(op, &seen, state->options.accept_stale);
-    }
+static void got(coffer_op *op, const coffer__seen *seen) {
+    coffer__finish_read(op, seen, ((const read_state *)coffer__op_state(op))->options.accept_stale);
 }
 
 static void begin_get(coffer_op *op) {
@@ -68,15 +98,12 @@ coffer_status coffer_op_get(coffer_op **op, coffer_namespace *ns, coffer_slice k
 
 /* ---- exists ---- */
 
-static void looked(coffer_op *op) {
-    coffer__seen seen;
-    if (judge_reply(op, &op->calls[0], &seen)) {
-        coffer__op_finish(op, seen.found == COFFER__FOUND_FRESH ? COFFER_OK : COFFER_MISS);
-    }
+static void found(coffer_op *op, const coffer__seen *seen) {
+    coffer__op_finish(op, seen->found == COFFER__FOUND_FRESH ? COFFER_OK : COFFER_MISS);
 }
 
 static void begin_exists(coffer_op *op) {
-    begin_look(op, "look", looked);
+    begin_look(op, "look", found);
 }
 
 coffer_status coffer_op_exists(coffer_op **op, coffer_namespace *ns, coffer_slice key, const coffer_read_options *options) {
@@ -110,12 +137,6 @@ static void measured(coffer_op *op) {
     coffer__op_finish(op, COFFER_OK);
 }
 
-static void call_to_measure(coffer_op *op, const coffer__command *command) {
-    coffer_call *call = coffer__op_call(op, command);
-    coffer__call_argument(call, op->wire_key);
-    coffer__op_read_anywhere(op, call);
-}
-
 static void begin_ttl(coffer_op *op) {
     if (!coffer__op_prepare_key(op, false)) {
         return;
@@ -125,8 +146,8 @@ static void begin_ttl(coffer_op *op) {
         return;
     }
     if (coffer__op_begin_calls(op, 2)) {
-        call_to_measure(op, &coffer__command_get);
-        call_to_measure(op, &coffer__command_pttl);
+        call_for(op, &coffer__command_get);
+        call_for(op, &coffer__command_pttl);
         coffer__op_then(op, "measure", measured);
     }
 }

@@ -89,8 +89,8 @@ static bool settle_sentinels(coffer_options *options) {
     return settle_server(options, options->sentinel_nodes);
 }
 
-/* What Sentinel takes for a master's name. */
-static bool is_master(coffer_slice text) {
+/* What Sentinel takes for a master's name, and what users, groups and shared memory are called. */
+static bool is_plain_name(coffer_slice text) {
     for (size_t i = 0; i < text.len; i++) {
         char byte = text.data[i];
         if (strchr("._-", byte) == NULL && !((byte | 32) >= 'a' && (byte | 32) <= 'z') && !(byte >= '0' && byte <= '9')) {
@@ -119,7 +119,7 @@ static const option_limit limits[COFFER__OPTION_ROWS] = {
     [COFFER__AT_path] = {0, 107, "an absolute path of at most 107 bytes", is_path, settle_path},
     [COFFER__AT_cluster_nodes] = {0, 8192, "1 to 64 of host:port, host or [address]:port, with ',' between them", is_nodes, settle_nodes},
     [COFFER__AT_sentinel_nodes] = {0, 8192, "1 to 64 of host:port, host or [address]:port, with ',' between them", is_nodes, settle_sentinels},
-    [COFFER__AT_sentinel_master] = {0, 128, "at most 128 of A-Z a-z 0-9 '.' '_' '-'", is_master, NULL},
+    [COFFER__AT_sentinel_master] = {0, 128, "at most 128 of A-Z a-z 0-9 '.' '_' '-'", is_plain_name, NULL},
     [COFFER__AT_sentinel_username] = {0, 512, "at most 512 bytes without control characters", NULL, NULL},
     [COFFER__AT_sentinel_password] = {0, 64 * KIB, "at most 64KiB without control characters", NULL, NULL},
     [COFFER__AT_sentinel_tls] = {0, INT32_MAX, NULL, NULL, NULL},
@@ -170,6 +170,13 @@ static const option_limit limits[COFFER__OPTION_ROWS] = {
     [COFFER__AT_seal_key] = {0, 4096, "base64 of 32 random bytes (openssl rand -base64 32)", NULL, NULL},
     [COFFER__AT_seal_key_id] = {0, UINT32_MAX, "a number from 0 to 4294967295", NULL, NULL},
     [COFFER__AT_seal_pad] = {0, INT32_MAX, NULL, NULL, NULL},
+    [COFFER__AT_near] = {0, INT32_MAX, NULL, NULL, NULL},
+    [COFFER__AT_near_bytes] = {MIB, 1024 * GIB, "from 1MiB to 1024GiB, such as '64MiB'", NULL, NULL},
+    [COFFER__AT_near_ttl] = {1, 24 * HOUR_MS, DEADLINE_ALLOWED, NULL, NULL},
+    [COFFER__AT_near_name] = {0, 64, "at most 64 of A-Z a-z 0-9 '.' '_' '-'", is_plain_name, NULL},
+    [COFFER__AT_near_owner] = {0, 64, "a name or a number of at most 64 of A-Z a-z 0-9 '.' '_' '-'", is_plain_name, NULL},
+    [COFFER__AT_near_group] = {0, 64, "a name or a number of at most 64 of A-Z a-z 0-9 '.' '_' '-'", is_plain_name, NULL},
+    [COFFER__AT_near_fd] = {0, INT32_MAX, "the number of a descriptor, or 0 for none", NULL, NULL},
     [COFFER__AT_on_outage] = {0, INT32_MAX, NULL, NULL, NULL},
     [COFFER__AT_raw] = {0, 1, BOOL_ALLOWED, NULL, NULL},
 };

@@ -421,13 +421,9 @@ static void expect_text(const player *p, const char *text) {
 
 /* items=OK,MISS: what became of each of many. */
 static void expect_items(const player *p, const coffer_op *op) {
+    char got[256];
     const word *items = option(p, "items");
-    char got[256] = "";
-    for (size_t i = 0; items != NULL && i < coffer_op_count(op); i++) {
-        size_t len = strlen(got);
-        snprintf(got + len, sizeof got - len, "%s%s", i == 0 ? "" : ",", coffer_status_name(coffer_op_item(op, i, NULL)));
-    }
-    if (items != NULL && strcmp(got, items->text) != 0) {
+    if (items != NULL && strcmp(transcript_items(op, got, sizeof got), items->text) != 0) {
         wrong(p, "the items are %s", got);
     }
 }
@@ -520,8 +516,7 @@ static void greet_by_hand(player *p) {
 
 static void turn_server(player *p) {
     named_conn *c = conn_place(p, p->words[1].text);
-    c->down = word_is(p, 0, "down");
-    if (c->down && c->conn != NULL) {
+    if ((c->down = word_is(p, 0, "down")) && c->conn != NULL) {
         drain(p, c);
         coffer_conn_fail(c->conn, COFFER_CLOSED, "the scripted server went down");
     }
@@ -540,6 +535,11 @@ static void listen_to(player *p) {
     connect_conn(p, c);
 }
 
+static void near(player *p) {
+    open_client(p);
+    transcript_near(p->client, p->words[1].text, coffer_slice_text(p->word_count > 2 ? p->words[2].text : ""), p->now_ms);
+}
+
 static void play_line(player *p) {
     static const struct {
         const char *word;
@@ -549,7 +549,7 @@ static void play_line(player *p) {
         {"~", pass_time},         {"wants", expect_want},  {"supply", answer_loader}, {"supply_absent", answer_loader},
         {"abort", answer_loader}, {"free", free_op},       {"break", break_conn},     {"=", expect_end},
         {"conn", expect_conn},    {"count", expect_count}, {"greet", greet_by_hand},  {"use", use_conn},
-        {"down", turn_server},    {"up", turn_server},     {"listen", listen_to},
+        {"down", turn_server},    {"up", turn_server},     {"listen", listen_to},     {"near", near},
     };
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         if (word_is(p, 0, lines[i].word)) {

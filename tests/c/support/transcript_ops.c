@@ -2,7 +2,10 @@
 
 #include "cmocka_all.h"
 #include "engine/access.h"
+#include "engine/client.h"
+#include "near/copies.h"
 
+#include <stdio.h>
 #include <string.h>
 
 coffer_status transcript_make_op(coffer_op **op, coffer_namespace *ns, const char *what, const transcript_op *given) {
@@ -53,6 +56,31 @@ uint64_t transcript_count(coffer_namespace *ns, const char *name) {
     COFFER_TOPOLOGY_MAP(COUNTED)
 #undef COUNTED
     return got;
+}
+
+const char *transcript_items(const coffer_op *op, char *out, size_t cap) {
+    out[0] = '\0';
+    for (size_t i = 0; i < coffer_op_count(op); i++) {
+        size_t len = strlen(out);
+        snprintf(out + len, cap - len, "%s%s", i == 0 ? "" : ",", coffer_status_name(coffer_op_item(op, i, NULL)));
+    }
+    return out;
+}
+
+void transcript_near(coffer_client *client, const char *what, coffer_slice key, uint64_t now_ms) {
+    coffer__coherence *coherence = coffer__near_coherence(client->copies);
+    coffer__lead lead = {.fence = (uint16_t)(atomic_load(&coherence->lead) >> 48)};
+    assert_true(coffer__lead_hold(coherence, &lead, 1, now_ms));
+    int channel = coffer__channel_take(coherence, &lead, 1);
+    assert_true(channel >= 0);
+    if (strcmp(what, "live") == 0) {
+        assert_true(coffer__channel_heard(coherence, &lead, (unsigned)channel, now_ms, now_ms));
+    } else if (strcmp(what, "lost") == 0) {
+        coffer__channel_lost(coherence, &lead, (unsigned)channel);
+    } else {
+        assert_string_equal(what, "changed");
+        coffer__near_drop(client->copies, key);
+    }
 }
 
 coffer_conn *transcript_connect(coffer_client *client, const coffer_endpoint *at, bool listens, uint64_t now_ms) {

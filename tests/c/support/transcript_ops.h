@@ -20,6 +20,12 @@ coffer_status transcript_make_op(coffer_op **op, coffer_namespace *ns, const cha
 /* A counter of the namespace; UINT64_MAX: there is none of that name. */
 uint64_t transcript_count(coffer_namespace *ns, const char *name);
 
+/* What became of each of many, as text: OK,MISS,OK. Gives `out` back. */
+const char *transcript_items(const coffer_op *op, char *out, size_t cap);
+
+/* Who listens for the client's near copies says so: live, lost, or changed and the key on the server. */
+void transcript_near(coffer_client *client, const char *what, coffer_slice key, uint64_t now_ms);
+
 /* A conn to an endpoint (NULL: to any), which may only listen. */
 coffer_conn *transcript_connect(coffer_client *client, const coffer_endpoint *at, bool listens, uint64_t now_ms);
 

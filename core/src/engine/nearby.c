@@ -1,0 +1,117 @@
+#include "nearby.h"
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "near/copies.h"
+#include "policy/nodes.h"
+
+/* ---- which one ---- */
+
+/* Any process has to come to the same: the key of this hash is no secret. */
+static uint64_t hash_of(coffer_slice text) {
+    return coffer__hash((coffer__hash_key){3, 1}, text);
+}
+
+/* In any order: each process may name other servers first. */
+static uint64_t hash_of_nodes(const char *nodes) {
+    coffer_slice rest = coffer_slice_text(nodes);
+    coffer__node_name node;
+    uint64_t sum = 0;
+    while (coffer__nodes_next(&rest, &node) == COFFER__NODES_ONE) {
+        sum += hash_of(node.host) * (node.port | UINT64_C(0x10000));
+    }
+    return sum;
+}
+
+uint64_t coffer__nearby_identity(const coffer_options *options) {
+    const uint64_t parts[] = {
+        options->local,
+        hash_of(coffer_slice_text(options->host)),
+        options->port,
+        hash_of(coffer_slice_text(options->path)),
+        hash_of_nodes(options->cluster_nodes),
+        hash_of_nodes(options->sentinel_nodes),
+        hash_of(coffer_slice_text(options->sentinel_master)),
+        options->db,
+        hash_of(coffer_slice_text(options->prefix)),
+        hash_of(coffer_slice_text(options->username)),
+    };
+    return hash_of(coffer_slice_of(parts, sizeof parts));
+}
+
+__attribute__((weak)) coffer_status coffer__near_open(coffer__near **near, const coffer__near_site *site, bool *is_shared, coffer_error *error) {
+    (void)near, (void)site, (void)is_shared;
+    return coffer__error_set(error, COFFER_UNSUPPORTED, "the option 'near' cannot be 'shared' yet");
+}
+
+static coffer_status open_shared(coffer__near **near, const coffer_options *options, size_t memory_bytes, bool *is_shared, coffer_error *error) {
+    const coffer__near_site site = {
+        .name = coffer_slice_text(options->near_name),
+        .identity = coffer__nearby_identity(options),
+        .memory_bytes = memory_bytes,
+        .descriptor = options->near_fd_count == 0 ? -1 : (int)options->near_fd_count,
+        .owner = coffer_slice_text(options->near_owner),
+        .group = coffer_slice_text(options->near_group),
+        .fallback_private = true,
+    };
+    return coffer__near_open(near, &site, is_shared, error);
+}
+
+/* mem:// is in the process anyhow: what `near` says there is whether other processes have it too. */
+coffer_status coffer__nearby_open(coffer_client *client, coffer_error *error) {
+    const coffer_options *options = client->options;
+    coffer__near **near = options->local ? &client->store : &client->copies;
+    size_t memory_bytes = (size_t)(options->local ? options->memory_bytes : options->near_bytes);
+    if (options->near == COFFER_NEAR_SHARED) {
+        return open_shared(near, options, memory_bytes, &client->near_is_shared, error);
+    }
+    if (!options->local && options->near == COFFER_NEAR_OFF) {
+        return COFFER_OK;
+    }
+    coffer_status status = coffer__near_new(near, memory_bytes);
+    return status == COFFER_OK ? status : coffer__error_set(error, status, "the cache cannot be opened: %s", coffer_status_text(status));
+}
+
+coffer_status coffer__nearby_join(coffer_namespace *ns, coffer_error *error) {
+    static const char *const words[] = {"off", "process", "shared"};
+    int wanted = ns->options->near, have = ns->client->options->near;
+    if (wanted != COFFER_NEAR_OFF && wanted != have) {
+        return coffer__error_set(
+            error, COFFER_OPTION,
+            "the option 'near' cannot be '%s' in the namespace %s: it is '%s' for its cache. A namespace may turn it off, and nothing else",
+            words[wanted], ns->options->name, words[have]);
+    }
+    ns->copies = wanted == COFFER_NEAR_OFF ? NULL : ns->client->copies;
+    return COFFER_OK;
+}
+
+/* Until there is one. */
+__attribute__((weak)) int coffer__client_channel_of(const coffer_client *client, const coffer_endpoint *endpoint) {
+    (void)client;
+    return endpoint->replica ? -1 : 0;
+}
+
+int coffer__nearby_channel(const coffer_namespace *ns, const coffer_call *call, uint64_t *most_ms) {
+    *most_ms = ns->options->near_ttl_ms;
+    return call->endpoint == NULL ? -1 : coffer__client_channel_of(ns->client, call->endpoint);
+}
+
+/* ---- own writes ---- */
+
+/* Its keys are where they are among the arguments: one, but for UNLINK. */
+void coffer__nearby_drop(coffer_client *client, const coffer_call *call) {
+    if (client->copies == NULL || !call->command->writes) {
+        return;
+    }
+    size_t first = call->command->script_sha1 != NULL ? 3 : 1;
+    size_t end = call->command == &coffer__command_unlink ? call->argument_count : first + 1;
+    for (size_t i = first; i < end; i++) {
+        coffer__near_drop(client->copies, call->arguments[i]);
+    }
+}
+
+void coffer__nearby_drop_all(coffer_client *client) {
+    if (client->copies != NULL) {
+        coffer__epoch_end(coffer__near_coherence(client->copies));
+    }
+}

@@ -1,0 +1,32 @@
+/* Where what is near lies (options near...): the store of mem://, or copies of what servers hold; in this process or shared by those of the host. And what
+ * keeps copies from being older than what this process wrote. */
+#ifndef COFFER_ENGINE_NEARBY_H
+#define COFFER_ENGINE_NEARBY_H
+
+#include "call.h"
+#include "client.h"
+
+/* Makes the client's store or copies, as its options say. OPTION, SYSTEM ... in words; NO_MEMORY. */
+coffer_status coffer__nearby_open(coffer_client *client, coffer_error *error);
+
+/* Whether the namespace has copies: OPTION, in words, where it asks for what its client does not have. */
+coffer_status coffer__nearby_join(coffer_namespace *ns, coffer_error *error);
+
+/* The call writes, and is about to be sent or has ended, however it did: copies of its keys go. */
+void coffer__nearby_drop(coffer_client *client, const coffer_call *call);
+
+/* The channel that hears of what the call's answer may change to, and for how long a copy of it may be used at most; -1: none may be kept. */
+int coffer__nearby_channel(const coffer_namespace *ns, const coffer_call *call, uint64_t *most_ms);
+
+/* Whether both have been answered by the same server. */
+static inline bool coffer__nearby_together(const coffer_call *call, const coffer_call *other) {
+    return call->endpoint == other->endpoint;
+}
+
+/* Everything goes. */
+void coffer__nearby_drop_all(coffer_client *client);
+
+/* What is shared under one name has to be of one deployment, database, prefix and user: a number for those. */
+uint64_t coffer__nearby_identity(const coffer_options *options);
+
+#endif
