@@ -67,7 +67,7 @@ coffer_status coffer__near_add(coffer__near *near, coffer_slice key, int64_t del
 
 /* Gives `take` the keys that are alive in the next `bucket_count` buckets from `*cursor` on (0: from the first), and says in it where to go on, 0 behind the
  * last. A key that is there from the beginning to the end is given once. `take` may not use the store, a part of which is locked meanwhile; where it
- * answers false that is the end, and the answer too. */
+ * answers false that is the end, and the answer too; so it is where memory is short. */
 bool coffer__near_scan(coffer__near *near, uint64_t *cursor, size_t bucket_count, uint64_t now_ms, bool (*take)(void *data, coffer_slice key),
                        void *data);
 
