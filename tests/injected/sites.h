@@ -70,7 +70,8 @@ enum { SITE_SHORT = -1, SITE_NOTHING = -2, SITE_AFTER = 1 << 16 };
     X("they fail on a wrong argument alone", "clock_gettime sigfillset pthread_sigmask pthread_once pthread_key_delete munmap freeaddrinfo " \
         "pthread_mutex_lock pthread_mutex_unlock pthread_mutex_destroy pthread_cond_init pthread_cond_signal pthread_cond_broadcast pthread_cond_destroy " \
         "pthread_condattr_init pthread_condattr_setclock pthread_condattr_destroy " \
-        "pthread_attr_init pthread_attr_setdetachstate pthread_attr_setstacksize pthread_attr_destroy") \
+        "pthread_attr_init pthread_attr_setdetachstate pthread_attr_setstacksize pthread_attr_destroy pthread_join") \
+    X("where it fails the thread that would have to be ended is not begun", "atexit") \
     X("glibc's never fails", "pthread_mutex_init") \
     X("a pause, which may end early", "nanosleep sched_yield") \
     X("where the counter is full it is readable, which is what was wanted", "eventfd_write") \

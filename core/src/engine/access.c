@@ -21,8 +21,29 @@ bool coffer__client_is_sentinel(const coffer_client *client, const coffer_endpoi
     return client->topology != NULL && coffer__topology_is_sentinel(client->topology, endpoint);
 }
 
+static bool say_subscribe(coffer_conn *conn, unsigned round) {
+    const coffer_slice words[] = {COFFER_SLICE("SUBSCRIBE"), COFFER_SLICE("+switch-master")};
+    if (round == 0) {
+        (void)coffer__conn_command(conn, COFFER__DUE_HEARING, words, 2);
+    }
+    return round == 0;
+}
+
+static void subscribed(coffer_conn *conn, coffer__due_kind kind, const coffer__reply *reply) {
+    (void)kind;
+    if (reply->nodes[0].type == COFFER__REPLY_ERROR) {
+        coffer_slice text = coffer__reply_text(reply, 0);
+        coffer__handshake_fail(conn, coffer__word_status(text), text);
+    }
+}
+
+static bool heard_announcement(coffer_conn *conn, const coffer__reply *message) {
+    return coffer__topology_announced(conn->client->topology, conn->endpoint, message, conn->now_ms);
+}
+
 void coffer__conn_listen(coffer_conn *conn) {
-    conn->listens = true;
+    static const coffer__hearing announcements = {.greet = say_subscribe, .replied = subscribed, .heard = heard_announcement};
+    conn->hearing = &announcements;
 }
 
 const char *coffer_endpoint_name(const coffer_endpoint *endpoint, char *out, size_t cap) {

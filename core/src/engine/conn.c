@@ -167,12 +167,24 @@ static uint64_t written_bytes(const coffer_conn *conn) {
     return conn->sent_bytes + (conn->out.len - conn->out_taken);
 }
 
-bool coffer__conn_command(coffer_conn *conn, coffer__due_kind kind, const coffer_slice *arguments, size_t count) {
+static bool say(coffer_conn *conn, coffer__due_kind kind, const coffer_slice *arguments, size_t count) {
     uint64_t begins_at = written_bytes(conn);
     if (!due_reserve(conn) || !coffer__write_argv(&conn->out, arguments, count)) {
         return false;
     }
     due_push(conn, (coffer__due){.kind = kind, .begins_at = begins_at});
+    return true;
+}
+
+bool coffer__conn_ping(coffer_conn *conn) {
+    static const coffer_slice ping = {"PING", 4};
+    return say(conn, COFFER__DUE_PING, &ping, 1);
+}
+
+bool coffer__conn_command(coffer_conn *conn, coffer__due_kind kind, const coffer_slice *arguments, size_t count) {
+    if (!say(conn, kind, arguments, count)) {
+        return false;
+    }
     for (size_t i = conn->due_count - 1; i > conn->greetings_due; i--) { /* before the calls that are held: so it will be on the wire */
         coffer__due later = *due_at(conn, i - 1);
         *due_at(conn, i - 1) = *due_at(conn, i);
@@ -311,13 +323,14 @@ static void fail_unsent(coffer_conn *conn) {
     }
 }
 
-static bool is_news(const coffer_conn *conn) {
-    return conn->subscribed && coffer__topology_announced(conn->client->topology, conn->endpoint, &conn->reply, conn->now_ms);
+/* It may come before a reply that is due. */
+static bool is_news(coffer_conn *conn) {
+    return conn->hearing_rounds > 0 && conn->hearing->heard(conn, &conn->reply);
 }
 
 static coffer_status take_reply(coffer_conn *conn) {
-    if (conn->due_count == 0 && is_news(conn)) {
-        return COFFER_OK;
+    if (is_news(conn)) {
+        return conn->status;
     }
     if (conn->due_count == 0) {
         coffer_conn_fail(conn, COFFER_PROTO, "a reply came that nobody had asked for");
@@ -330,6 +343,8 @@ static coffer_status take_reply(coffer_conn *conn) {
     coffer__due due = due_pop(conn);
     if (due.kind == COFFER__DUE_CALL && due.call != NULL) {
         call_replied(conn, due.call);
+    } else if (due.kind == COFFER__DUE_PING) {
+        conn->hearing->replied(conn, due.kind, &conn->reply);
     } else if (due.kind != COFFER__DUE_CALL && due.kind != COFFER__DUE_ASKING) {
         coffer__handshake_replied(conn, due.kind, &conn->reply);
     }

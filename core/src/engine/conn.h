@@ -21,7 +21,8 @@ typedef enum coffer__due_kind {
     COFFER__DUE_AUTH,
     COFFER__DUE_SELECT,
     COFFER__DUE_TIME,
-    COFFER__DUE_SUBSCRIBE,
+    COFFER__DUE_HEARING, /* of its greeting */
+    COFFER__DUE_PING, /* of a conn that hears */
     COFFER__DUE_READONLY,
     COFFER__DUE_INFO,
     COFFER__DUE_ASKING, /* the call behind it has the answer that matters */
@@ -36,6 +37,13 @@ typedef struct coffer__due {
 } coffer__due;
 
 typedef enum coffer__conn_state { COFFER__CONN_GREETING, COFFER__CONN_READY, COFFER__CONN_FAILED } coffer__conn_state;
+
+/* What a conn is for that takes no calls: it says more when all else of the greeting is said, one round after the other, and hears what comes unasked. */
+typedef struct coffer__hearing {
+    bool (*greet)(coffer_conn *conn, unsigned round); /* says it by coffer__conn_command (DUE_HEARING); false: that was all */
+    void (*replied)(coffer_conn *conn, coffer__due_kind kind, const coffer__reply *reply); /* to that, and to coffer__conn_ping */
+    bool (*heard)(coffer_conn *conn, const coffer__reply *message); /* false: it is nothing that comes unasked */
+} coffer__hearing;
 
 struct coffer_conn {
     coffer_client *client;
@@ -58,7 +66,9 @@ struct coffer_conn {
     unsigned greetings_due; /* replies of the handshake still to come */
     bool fallback; /* the server does not know HELLO */
     bool is_sentinel; /* only asked who the primary is */
-    bool listens, subscribed; /* to a sentinel's announcements, which come unasked; no calls */
+    const coffer__hearing *hearing; /* NULL: it is for calls */
+    void *hearer; /* whose it is then */
+    unsigned hearing_rounds; /* begun */
     bool zone_told; /* by HELLO */
     coffer_status leaving; /* not OK: what a new call is told; the conn takes none, and is closed when nothing is due any more */
     char message[400];
@@ -72,6 +82,7 @@ void coffer__handshake_fail(coffer_conn *conn, coffer_status status, coffer_slic
 
 /* conn.c, for the handshake: a command into the output with its place in the row. False where memory is short. */
 bool coffer__conn_command(coffer_conn *conn, coffer__due_kind kind, const coffer_slice *arguments, size_t count);
+bool coffer__conn_ping(coffer_conn *conn); /* of a conn that hears and is ready; DUE_PING */
 void coffer__conn_greeted(coffer_conn *conn);
 void coffer__conn_end(coffer_conn *conn, coffer_status why, const char *detail); /* coffer_conn_fail that logs nothing */
 

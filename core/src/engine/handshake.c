@@ -7,7 +7,8 @@
  *     INFO server                                  where the options name an availability zone: its own, if HELLO does not tell (Valkey 8.0); may be refused
  *
  * A sentinel gets the HELLO alone, with its own credentials. And where sentinels named the server, what HELLO answers for "role" must be "master" before
- * any call goes out; or "replica" or "slave", where it is one to read from. Who listens to a sentinel says SUBSCRIBE when all else is said: nothing else may follow it.
+ * any call goes out; or "replica" or "slave", where it is one to read from. Who hears what comes unasked (coffer__hearing)
+ * says what it has to say for that when all else is said: nothing else may follow a SUBSCRIBE.
  *
  * A server that does not know HELLO (before 6.0), or forbids it, gets AUTH, CLIENT SETNAME, SELECT and TIME instead; what it said to the SELECT and
  * TIME of the first round is ignored. Calls are kept back until all of this has succeeded.
@@ -258,14 +259,13 @@ static void time_refused(coffer_conn *conn, coffer_slice text) {
     }
 }
 
-/* True where that is still to be answered. */
-static bool must_subscribe(coffer_conn *conn) {
-    const coffer_slice words[] = {COFFER_SLICE("SUBSCRIBE"), COFFER_SLICE("+switch-master")};
-    if (!conn->listens || conn->subscribed) {
+/* True where more was said, which is still to be answered. */
+static bool says_more(coffer_conn *conn) {
+    size_t due_before = conn->due_count;
+    if (conn->hearing == NULL || !conn->hearing->greet(conn, conn->hearing_rounds++)) {
         return false;
     }
-    conn->subscribed = true;
-    if (!coffer__conn_command(conn, COFFER__DUE_SUBSCRIBE, words, 2)) {
+    if (conn->due_count == due_before) {
         coffer_conn_fail(conn, COFFER_NO_MEMORY, NULL);
     }
     return true;
@@ -277,7 +277,9 @@ void coffer__handshake_replied(coffer_conn *conn, coffer__due_kind kind, const c
     conn->greetings_due--;
     if (kind == COFFER__DUE_HELLO && refused) {
         hello_refused(conn, text);
-    } else if ((kind == COFFER__DUE_AUTH || kind == COFFER__DUE_SELECT || kind == COFFER__DUE_SUBSCRIBE) && refused) {
+    } else if (kind == COFFER__DUE_HEARING) {
+        conn->hearing->replied(conn, kind, reply);
+    } else if ((kind == COFFER__DUE_AUTH || kind == COFFER__DUE_SELECT) && refused) {
         coffer__handshake_fail(conn, kind == COFFER__DUE_AUTH ? COFFER_AUTH : coffer__word_status(text), text);
     } else if (kind == COFFER__DUE_TIME && !refused) {
         learn_time(conn, reply);
@@ -292,7 +294,7 @@ void coffer__handshake_replied(coffer_conn *conn, coffer__due_kind kind, const c
     } else if (kind == COFFER__DUE_INFO) {
         learn_info(conn, reply, refused);
     }
-    if (conn->state == COFFER__CONN_GREETING && conn->greetings_due == 0 && !must_subscribe(conn)) {
+    if (conn->state == COFFER__CONN_GREETING && conn->greetings_due == 0 && !says_more(conn)) {
         coffer__buf_wipe(&conn->username);
         coffer__buf_wipe(&conn->password);
         coffer__conn_greeted(conn);

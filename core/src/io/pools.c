@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "listen.h"
+#include "pump.h"
 #include "run.h"
 
 #include <pthread.h>
@@ -19,6 +20,7 @@ struct coffer__pools {
     pthread_mutex_t mutex; /* who adds */
     _Atomic(coffer_op *) chore; /* begun, and nobody's at the moment */
     coffer__listener listener;
+    coffer__pump pump;
 };
 
 coffer_status coffer__pools_new(coffer__pools **pools, coffer_client *client) {
@@ -29,6 +31,7 @@ coffer_status coffer__pools_new(coffer__pools **pools, coffer_client *client) {
     (*pools)->client = client;
     pthread_mutex_init(&(*pools)->mutex, NULL);
     coffer__listener_init(&(*pools)->listener, client);
+    coffer__pump_init(&(*pools)->pump, *pools, client);
     return COFFER_OK;
 }
 
@@ -36,6 +39,7 @@ void coffer__pools_free(coffer__pools *pools) {
     if (pools == NULL) {
         return;
     }
+    coffer__pump_clear(&pools->pump);
     coffer__run_drop(atomic_load(&pools->chore));
     coffer__listener_clear(&pools->listener);
     for (entry *at = atomic_load(&pools->first); at != NULL;) {
@@ -51,6 +55,7 @@ void coffer__pools_free(coffer__pools *pools) {
 void coffer__pools_after_fork(coffer__pools *pools) {
     pthread_mutex_init(&pools->mutex, NULL);
     coffer__listener_after_fork(&pools->listener);
+    coffer__pump_after_fork(&pools->pump);
     for (entry *at = atomic_load(&pools->first); at != NULL; at = at->next) {
         coffer__pool_after_fork(at->pool);
     }
@@ -63,6 +68,7 @@ void coffer__pools_read(coffer__pools *pools, coffer_metrics *metrics) {
         coffer__pool_add(at->pool, metrics);
     }
     coffer__listener_add(&pools->listener, metrics);
+    coffer__pump_add(&pools->pump, metrics);
 }
 
 static coffer__pool *find(coffer__pools *pools, const coffer_endpoint *endpoint) {
@@ -98,6 +104,7 @@ coffer__pool *coffer__pools_at(coffer__pools *pools, const coffer_endpoint *endp
 
 coffer_op *coffer__pools_chore(coffer__pools *pools, uint64_t now_ms) {
     coffer__listener_look(&pools->listener, now_ms);
+    coffer__pump_need(&pools->pump, now_ms);
     if (atomic_load_explicit(&pools->chore, memory_order_relaxed) != NULL) {
         coffer_op *begun = atomic_exchange(&pools->chore, NULL);
         if (begun != NULL) {

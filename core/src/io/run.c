@@ -227,7 +227,7 @@ static void do_chores(coffer__run *run, uint64_t until_us) {
         coffer_op_free(chore);
         return;
     }
-    own->is_chore = true;
+    coffer__run_is_chore(own);
     uint64_t left_ms = until_us > run->now_us ? (until_us - run->now_us) / COFFER__US_PER_MS : 0;
     if (coffer__run_go(own, run->pools, chore, left_ms) == COFFER_WANT_DONE) {
         coffer__run_drop(chore);
@@ -346,6 +346,10 @@ coffer__run *coffer__run_of(coffer_op *op) {
         coffer_op_set_waiter(op, run->waiter);
     }
     return run;
+}
+
+void coffer__run_is_chore(coffer__run *run) {
+    run->is_chore = true;
 }
 
 void coffer__run_drop(coffer_op *op) {

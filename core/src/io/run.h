@@ -22,6 +22,9 @@ typedef struct coffer__run coffer__run;
 /* The op's run; made, and given to the op as its waiter, where it has none. */
 coffer__run *coffer__run_of(coffer_op *op);
 
+/* Its op is a chore of the client's: no other is looked for. */
+void coffer__run_is_chore(coffer__run *run);
+
 /* DONE, LOAD (nothing is held then), or REPLY when about slice_ms have passed. `pools` is NULL where everything is answered in the process. */
 coffer_want coffer__run_go(coffer__run *run, coffer__pools *pools, coffer_op *op, uint64_t slice_ms);
 

@@ -2,6 +2,7 @@
 
 #define TIME_BITS 48
 #define TIME_MASK UINT64_C(0xFFFFFFFFFFFF)
+#define UNTRACKED (UINT64_C(1) << 47) /* of a channel's `live` */
 
 static uint64_t word_of(uint16_t fence, uint64_t until_ms) {
     return (uint64_t)fence << TIME_BITS | (until_ms & TIME_MASK);
@@ -62,18 +63,25 @@ static uint16_t next_fence(uint16_t fence) {
     return fence == UINT16_MAX ? 1 : (uint16_t)(fence + 1);
 }
 
-/* Each word gets the new fence, dead: from here on an old leader's changes miss. */
-static void silence(coffer__coherence *coherence, uint16_t fence) {
+/* The word gets the new fence, and nothing else; unless the lead is another's again: whoever was stopped in the middle of this may not touch its words. */
+static void silence_word(coffer__coherence *coherence, const coffer__lead *lead, _Atomic uint64_t *word) {
+    uint64_t seen = atomic_load_explicit(word, memory_order_acquire);
+    while (leads(coherence, lead) && !atomic_compare_exchange_weak(word, &seen, word_of(lead->fence, 0))) {
+    }
+}
+
+/* From here on an old leader's changes miss. */
+static void silence(coffer__coherence *coherence, const coffer__lead *lead) {
     for (unsigned i = 0; i < COFFER__CHANNELS_MOST; i++) {
-        atomic_store_explicit(&coherence->channels[i].live, word_of(fence, 0), memory_order_release);
-        atomic_store_explicit(&coherence->channels[i].node, word_of(fence, 0), memory_order_release);
+        silence_word(coherence, lead, &coherence->channels[i].live);
+        silence_word(coherence, lead, &coherence->channels[i].node);
     }
 }
 
 bool coffer__lead_hold(coffer__coherence *coherence, coffer__lead *lead, uint64_t who, uint64_t now_ms) {
     uint64_t seen = atomic_load_explicit(&coherence->lead, memory_order_acquire);
     bool mine = lead->fence != 0 && fence_of(seen) == lead->fence;
-    if (!mine && time_of(seen) > now_ms) {
+    if (!mine && time_of(seen) > now_ms && time_of(seen) - now_ms <= 2 * COFFER__LEAD_MS) { /* further ahead nobody can have written it */
         lead->fence = 0;
         return false;
     }
@@ -86,7 +94,7 @@ bool coffer__lead_hold(coffer__coherence *coherence, coffer__lead *lead, uint64_
     if (!mine) {
         atomic_store_explicit(&coherence->leader, who, memory_order_relaxed);
         atomic_fetch_add_explicit(&coherence->takeovers, 1, memory_order_relaxed);
-        silence(coherence, fence);
+        silence(coherence, lead);
         coffer__epoch_end(coherence);
     }
     return true;
@@ -123,14 +131,27 @@ static bool change(coffer__coherence *coherence, const coffer__lead *lead, unsig
     return false;
 }
 
-bool coffer__channel_heard(coffer__coherence *coherence, const coffer__lead *lead, unsigned number, uint64_t sent_ms, uint64_t now_ms) {
+/* `live`: what it is to be, but for the fence. Where it was dead, or was of the other kind, the epoch ends first: while it is dead, for whoever is between. */
+static bool go_on(coffer__coherence *coherence, const coffer__lead *lead, unsigned number, uint64_t live, uint64_t now_ms) {
     if (!leads(coherence, lead)) {
         return false;
     }
-    if (!coffer__channel_is_live(coherence, number, now_ms)) {
+    bool same = coffer__channel_is_tracked(coherence, number) == ((live & UNTRACKED) == 0);
+    if (!same && !change(coherence, lead, number, live & UNTRACKED)) {
+        return false;
+    }
+    if (!same || !coffer__channel_is_live(coherence, number, now_ms)) {
         coffer__epoch_end(coherence);
     }
-    return change(coherence, lead, number, sent_ms + COFFER__LIVE_MS);
+    return change(coherence, lead, number, live);
+}
+
+bool coffer__channel_heard(coffer__coherence *coherence, const coffer__lead *lead, unsigned number, uint64_t sent_ms, uint64_t now_ms) {
+    return go_on(coherence, lead, number, sent_ms + COFFER__LIVE_MS, now_ms);
+}
+
+bool coffer__channel_vouched(coffer__coherence *coherence, const coffer__lead *lead, unsigned number, uint64_t now_ms) {
+    return go_on(coherence, lead, number, (now_ms + COFFER__LIVE_MS) | UNTRACKED, now_ms);
 }
 
 void coffer__channel_lost(coffer__coherence *coherence, const coffer__lead *lead, unsigned number) {

@@ -26,10 +26,11 @@ enum {
     COFFER__LIVE_MS = 2000 /* how long after the sending of the last PING that was answered a channel counts as hearing */
 };
 
-/* A fence of 16 bits over a time of 48: one word, so that a leader's change and the proof that it still leads are one step. */
+/* A fence of 16 bits over a time of 47: one word, so that a leader's change and the proof that it still leads are one step. The bit between them says that
+ * nobody listens: the server refuses to be tracked, and copies live by their near TTL alone. */
 typedef struct coffer__channel {
     _Atomic uint64_t node; /* fence << 48 | a hash of its address, 48 bits of it; their being 0: free */
-    _Atomic uint64_t live; /* fence << 48 | live until; its low bits 0: dead */
+    _Atomic uint64_t live; /* fence << 48 | untracked << 47 | live until; that being 0: dead */
 } coffer__channel;
 
 typedef struct coffer__coherence {
@@ -56,9 +57,15 @@ void coffer__epoch_end(coffer__coherence *coherence);
 /* The number of a node's channel, or -1: nobody listens to it. Of `node` the low 48 bits count, and are not 0. */
 int coffer__channel_find(const coffer__coherence *coherence, uint64_t node);
 
+/* A time so far ahead that nobody can have written it is none. */
 static inline bool coffer__channel_is_live(const coffer__coherence *coherence, unsigned number, uint64_t now_ms) {
-    uint64_t live = atomic_load_explicit(&coherence->channels[number].live, memory_order_acquire);
-    return (live & UINT64_C(0xFFFFFFFFFFFF)) > now_ms;
+    uint64_t until_ms = atomic_load_explicit(&coherence->channels[number].live, memory_order_acquire) & UINT64_C(0x7FFFFFFFFFFF);
+    return until_ms > now_ms && until_ms - now_ms <= 2 * COFFER__LIVE_MS;
+}
+
+/* Whether its server tells what changes. Where it refuses to, a copy may not be kept for longer than one can do with an old value: a second by default. */
+static inline bool coffer__channel_is_tracked(const coffer__coherence *coherence, unsigned number) {
+    return (atomic_load_explicit(&coherence->channels[number].live, memory_order_acquire) >> 47 & 1) == 0;
 }
 
 bool coffer__channels_any_live(const coffer__coherence *coherence, uint64_t now_ms);
@@ -91,5 +98,8 @@ void coffer__channel_give_back(coffer__coherence *coherence, const coffer__lead 
  * False: this is no leader any more. */
 bool coffer__channel_heard(coffer__coherence *coherence, const coffer__lead *lead, unsigned number, uint64_t sent_ms, uint64_t now_ms);
 void coffer__channel_lost(coffer__coherence *coherence, const coffer__lead *lead, unsigned number); /* dead, epoch + 1 */
+
+/* The server refuses to be tracked: the same as heard, but nobody listens. Changing from one to the other ends the epoch. */
+bool coffer__channel_vouched(coffer__coherence *coherence, const coffer__lead *lead, unsigned number, uint64_t now_ms);
 
 #endif

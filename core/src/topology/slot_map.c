@@ -17,6 +17,7 @@ typedef struct named_node {
 
 struct coffer__slot_map {
     _Atomic(const coffer_endpoint *) owners[COFFER__SLOTS];
+    _Atomic uint64_t changes, moves; /* of owners; `moves`: from another one */
     atomic_bool learnt;
     bool reads_replicas;
     coffer__endpoints *endpoints;
@@ -114,10 +115,28 @@ bool coffer__slot_map_is_primary(coffer__slot_map *map, const coffer_endpoint *n
 
 /* ---- learning ------------------------------------------------------------------------------------------------- */
 
+/* Under the lock. The counts grow behind it: who sees them grown sees the owner too. */
+static void set_owner(coffer__slot_map *map, size_t slot, const coffer_endpoint *owner) {
+    const coffer_endpoint *before = atomic_load_explicit(&map->owners[slot], memory_order_relaxed);
+    if (before != owner) {
+        atomic_store_explicit(&map->owners[slot], owner, memory_order_release);
+        atomic_fetch_add_explicit(&map->moves, before != NULL, memory_order_release);
+        atomic_fetch_add_explicit(&map->changes, 1, memory_order_release);
+    }
+}
+
+uint64_t coffer__slot_map_changes(const coffer__slot_map *map) {
+    return atomic_load_explicit(&map->changes, memory_order_acquire);
+}
+
+uint64_t coffer__slot_map_moves(const coffer__slot_map *map) {
+    return atomic_load_explicit(&map->moves, memory_order_acquire);
+}
+
 void coffer__slot_map_moved(coffer__slot_map *map, uint16_t slot, const coffer_endpoint *owner) {
     coffer__lock_take(map->lock);
     map->moved_at[slot] = ++map->counts.moved;
-    atomic_store_explicit(&map->owners[slot], owner, memory_order_release);
+    set_owner(map, slot, owner);
     coffer__lock_drop(map->lock);
 }
 
@@ -262,7 +281,7 @@ static void list_replicas(const answer *a) {
 static void take_answer(coffer__slot_map *map, answer *a) {
     for (size_t slot = 0; slot < COFFER__SLOTS; slot++) {
         if (a->owners[slot] != NULL && map->moved_at[slot] <= a->ticket) {
-            atomic_store_explicit(&map->owners[slot], a->owners[slot], memory_order_release);
+            set_owner(map, slot, a->owners[slot]);
         }
     }
     if (map->reads_replicas) {

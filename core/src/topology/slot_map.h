@@ -43,6 +43,10 @@ size_t coffer__slot_map_node_count(coffer__slot_map *map);
 const coffer_endpoint *coffer__slot_map_node(coffer__slot_map *map, size_t index);
 bool coffer__slot_map_is_primary(coffer__slot_map *map, const coffer_endpoint *node);
 
+/* How many slots got an owner that they did not have, and how many of those had another one before; counted since the beginning. */
+uint64_t coffer__slot_map_changes(const coffer__slot_map *map);
+uint64_t coffer__slot_map_moves(const coffer__slot_map *map);
+
 void coffer__slot_map_moved(coffer__slot_map *map, uint16_t slot, const coffer_endpoint *owner);
 
 uint64_t coffer__slot_map_ticket(coffer__slot_map *map); /* before CLUSTER SLOTS is sent */

@@ -155,6 +155,18 @@ bool coffer__topology_is_known(const coffer__topology *topology) {
     return topology->kind->is_known(topology);
 }
 
+static uint64_t primary_switches(const coffer__topology *topology) {
+    return atomic_load_explicit(&topology->tally[COFFER__TALLY_primary_switches], memory_order_acquire);
+}
+
+uint64_t coffer__topology_changes(const coffer__topology *topology) {
+    return topology->map != NULL ? coffer__slot_map_changes(topology->map) : 0;
+}
+
+uint64_t coffer__topology_moves(const coffer__topology *topology) {
+    return topology->map != NULL ? coffer__slot_map_moves(topology->map) : primary_switches(topology);
+}
+
 const coffer_endpoint *coffer__topology_redirected(coffer__topology *topology, const coffer__redirect *redirect, const coffer_endpoint *asked,
                                                    bool moved) {
     coffer_endpoint wanted = {.host = redirect->host.len > 0 ? redirect->host : asked->host, .port = redirect->port, .tls = asked->tls};

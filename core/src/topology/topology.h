@@ -60,6 +60,11 @@ bool coffer__topology_is_known(const coffer__topology *topology);
 /* One who holds keys, as far as is known, and is none of these; NULL: there is no other, or nothing is known yet. */
 const coffer_endpoint *coffer__topology_other_holder(coffer__topology *topology, const coffer_endpoint *const *but, size_t count);
 
+/* Numbers that grow: of a cluster, when something else is known of who holds which keys (0 where one server holds all: see who it is); and, `moves`, when
+ * keys that somebody held are another's. */
+uint64_t coffer__topology_changes(const coffer__topology *topology);
+uint64_t coffer__topology_moves(const coffer__topology *topology);
+
 /* What an endpoint is, as far as is known: "primary" (it owns something now), "replica" (it is read from), "sentinel", or "" for neither. Static. */
 const char *coffer__topology_role(coffer__topology *topology, const coffer_endpoint *endpoint);
 

@@ -58,10 +58,43 @@ static void test_a_channel_hears_for_so_long_after_its_ping_was_sent(void **stat
     assert_false(coffer__channels_any_live(coherence, 4002));
 }
 
+static void test_a_channel_that_nobody_listens_to_says_so_and_changing_that_ends_the_epoch(void **state) {
+    coffer__coherence *coherence = (coffer__coherence *)*state;
+    coffer__lead lead = {0};
+    coffer__lead_hold(coherence, &lead, 1, 1000);
+    unsigned number = (unsigned)coffer__channel_take(coherence, &lead, 77);
+    assert_true(coffer__channel_heard(coherence, &lead, number, 1000, 1001));
+    assert_true(coffer__channel_is_tracked(coherence, number));
+    uint32_t before = coffer__epoch(coherence);
+    assert_true(coffer__channel_vouched(coherence, &lead, number, 1500));
+    assert_true(coffer__channel_is_live(coherence, number, 1500 + COFFER__LIVE_MS - 1));
+    assert_false(coffer__channel_is_live(coherence, number, 1500 + COFFER__LIVE_MS));
+    assert_false(coffer__channel_is_tracked(coherence, number));
+    assert_int_equal(coffer__epoch(coherence), before + 1);
+    assert_true(coffer__channel_vouched(coherence, &lead, number, 2000));
+    assert_int_equal(coffer__epoch(coherence), before + 1);
+    assert_true(coffer__channel_heard(coherence, &lead, number, 2100, 2101));
+    assert_true(coffer__channel_is_tracked(coherence, number));
+    assert_int_equal(coffer__epoch(coherence), before + 2);
+}
+
+/* Whatever happened to the memory. */
+static void test_times_that_nobody_can_have_written_do_not_count(void **state) {
+    coffer__coherence *coherence = (coffer__coherence *)*state;
+    coffer__lead lead = {0};
+    atomic_store(&coherence->lead, UINT64_C(7) << 48 | 0x7000000000);
+    assert_true(coffer__lead_hold(coherence, &lead, 1, 1000));
+    unsigned number = (unsigned)coffer__channel_take(coherence, &lead, 77);
+    atomic_fetch_or(&coherence->channels[number].live, UINT64_C(1) << 40);
+    assert_false(coffer__channel_is_live(coherence, number, 1000));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_one_leads_at_a_time_and_another_when_its_lease_is_past, begin),
         cmocka_unit_test_setup(test_who_wakes_up_without_its_lead_changes_nothing, begin),
+        cmocka_unit_test_setup(test_a_channel_that_nobody_listens_to_says_so_and_changing_that_ends_the_epoch, begin),
+        cmocka_unit_test_setup(test_times_that_nobody_can_have_written_do_not_count, begin),
         cmocka_unit_test_setup(test_a_channel_hears_for_so_long_after_its_ping_was_sent, begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,453 @@
+/* The invalidation channel, whose server is what the test feeds: what is said, what is believed, and when nothing near may be used any more. */
+#include "engine/channel.h"
+#include "engine/client.h"
+#include "near/copies.h"
+#include "support/cmocka_all.h"
+
+#include <coffer/coffer.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const char greeted[] = "+OK\r\n*2\r\n$1\r\n1\r\n$1\r\n0\r\n";
+static const char subscribed[] = "*3\r\n$9\r\nsubscribe\r\n$20\r\n__redis__:invalidate\r\n:1\r\n";
+static const char pong[] = "*2\r\n$4\r\npong\r\n$0\r\n\r\n";
+
+enum { START_MS = 100000 };
+
+typedef struct world {
+    coffer_client *client;
+    coffer__channels *channels;
+    coffer__standing *standing;
+    coffer__coherence *coherence;
+    coffer_conn *conn;
+    uint64_t now_ms;
+} world;
+
+static coffer_client *client_of(const char *url) {
+    coffer_options *options = coffer_options_new();
+    coffer_client *client;
+    coffer_error error;
+    assert_int_equal(coffer_options_set_url(options, coffer_slice_text(url), &error), COFFER_OK);
+    assert_int_equal(coffer_client_new(&client, options, (coffer_clock){0, 0}, &error), COFFER_OK);
+    coffer_options_free(options);
+    if (client->copies == NULL) {
+        assert_int_equal(coffer__near_new(&client->copies, 1 << 20), COFFER_OK);
+    }
+    return client;
+}
+
+static void open_world(world *w) {
+    memset(w, 0, sizeof *w);
+    w->client = client_of("redis://scripted?timeout=1s&prefix=prod");
+    w->coherence = coffer__near_coherence(w->client->copies);
+    w->now_ms = START_MS;
+    assert_int_equal(coffer__channels_new(&w->channels, w->client), COFFER_OK);
+}
+
+static void hang_up(world *w) {
+    coffer__standing_ended(w->standing, w->now_ms);
+    coffer_conn_free(w->conn);
+    w->conn = NULL;
+}
+
+static void close_world(world *w) {
+    if (w->conn != NULL) {
+        hang_up(w);
+    }
+    coffer__channels_free(w->channels);
+    coffer_client_free(w->client);
+}
+
+static coffer__standing *first(coffer__channels *channels) {
+    coffer__standing *found = NULL;
+    for (size_t i = 0; found == NULL && i < COFFER__STANDING_MOST; i++) {
+        found = coffer__channels_at(channels, i);
+    }
+    return found;
+}
+
+static size_t count(coffer__channels *channels) {
+    size_t found = 0;
+    for (size_t i = 0; i < COFFER__STANDING_MOST; i++) {
+        found += coffer__channels_at(channels, i) != NULL;
+    }
+    return found;
+}
+
+/* Until it is time to connect, as a driver does. */
+static void connect_one(world *w) {
+    coffer__channels_beat(w->channels, w->now_ms);
+    w->standing = first(w->channels);
+    assert_non_null(w->standing);
+    assert_int_equal(count(w->channels), 1);
+    if (!coffer__standing_is_due(w->standing, w->now_ms)) {
+        w->now_ms = w->standing->connect_at_ms;
+        coffer__channels_beat(w->channels, w->now_ms);
+    }
+    assert_true(coffer__standing_is_due(w->standing, w->now_ms));
+    w->standing->link = w;
+    assert_int_equal(coffer_conn_new(&w->conn, w->client, w->standing->endpoint, w->now_ms), COFFER_OK);
+    coffer__standing_opened(w->standing, w->conn, w->now_ms);
+}
+
+/* What the conn says now has these words in it, and is with the kernel then. */
+static void assert_says(world *w, const char *words) {
+    coffer_slice out = coffer_conn_output(w->conn);
+    char text[1000];
+    snprintf(text, sizeof text, "%.*s", (int)out.len, out.data);
+    if (strstr(text, words) == NULL) {
+        fail_msg("no '%s' in '%s'", words, text);
+    }
+    coffer_conn_sent(w->conn, out.len);
+}
+
+static coffer_status feed(world *w, const char *text) {
+    return coffer_conn_feed(w->conn, coffer_slice_text(text), w->now_ms);
+}
+
+static void greet(world *w) {
+    connect_one(w);
+    assert_says(w, "HELLO");
+    feed(w, greeted);
+    assert_says(w, "$6\r\nCLIENT\r\n$2\r\nID\r\n");
+    feed(w, ":4711\r\n");
+    assert_says(w,
+                "*8\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n$8\r\nREDIRECT\r\n$4\r\n4711\r\n$5\r\nBCAST\r\n$6\r\nPREFIX\r\n$5\r\nprod:\r\n");
+    feed(w, "+OK\r\n");
+    assert_says(w, "$9\r\nSUBSCRIBE\r\n$20\r\n__redis__:invalidate\r\n");
+    feed(w, subscribed);
+    assert_true(coffer_conn_ready(w->conn));
+}
+
+static bool is_live(const world *w) {
+    return coffer__channels_any_live(w->coherence, w->now_ms);
+}
+
+static void ping(world *w) {
+    coffer__channels_beat(w->channels, w->now_ms);
+    assert_says(w, "PING");
+}
+
+static void go_live(world *w) {
+    greet(w);
+    ping(w);
+    assert_false(is_live(w));
+    assert_int_equal(feed(w, pong), COFFER_OK);
+    assert_true(is_live(w));
+}
+
+/* ---- copies, as a reader uses them ---- */
+
+static coffer_status fill(const world *w, const coffer__near_token *token, const char *key, const char *value) {
+    int channel = coffer__client_channel_of(w->client, w->standing->endpoint);
+    const coffer__near_copy copy = {.value = coffer_slice_text(value), .channel = (unsigned)channel, .expires_at_ms = UINT64_MAX};
+    assert_true(channel >= 0);
+    return coffer__near_fill(w->client->copies, token, coffer_slice_text(key), &copy, w->now_ms);
+}
+
+static void keep(const world *w, const char *key) {
+    coffer__near_token token;
+    coffer__near_expect(w->client->copies, coffer_slice_text(key), w->now_ms, &token);
+    assert_true(token.given);
+    assert_int_equal(fill(w, &token, key, "value"), COFFER_OK);
+}
+
+static bool has(const world *w, const char *key) {
+    coffer__buf out = COFFER__BUF_INIT;
+    coffer__near_found found;
+    coffer_status status = coffer__near_look(w->client->copies, coffer_slice_text(key), w->now_ms, &out, &found);
+    coffer__buf_free(&out);
+    return status == COFFER_OK;
+}
+
+/* ---- */
+
+static void test_nothing_is_kept_before_a_ping_came_back_through_the_subscription(void **state) {
+    (void)state;
+    world w;
+    coffer__near_token token;
+    open_world(&w);
+    greet(&w);
+    ping(&w);
+    coffer__near_expect(w.client->copies, COFFER_SLICE("prod:x:k"), w.now_ms, &token);
+    assert_false(token.given);
+    feed(&w, pong);
+    assert_int_equal(fill(&w, &token, "prod:x:k", "value"), COFFER_NOT_STORED);
+    keep(&w, "prod:x:k");
+    assert_true(has(&w, "prod:x:k"));
+    assert_int_equal(atomic_load(&w.coherence->leader), (uint64_t)getpid());
+    close_world(&w);
+}
+
+static void test_what_the_server_says_changes_goes_and_nothing_else(void **state) {
+    (void)state;
+    world w;
+    coffer__near_token token;
+    open_world(&w);
+    go_live(&w);
+    keep(&w, "prod:x:a");
+    keep(&w, "prod:x:b");
+    keep(&w, "prod:x:c");
+    coffer__near_expect(w.client->copies, COFFER_SLICE("prod:x:d"), w.now_ms, &token);
+    assert_int_equal(feed(&w, "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*3\r\n$8\r\nprod:x:a\r\n$8\r\nprod:x:b\r\n$8\r\nprod:x:d\r\n"),
+                     COFFER_OK);
+    assert_false(has(&w, "prod:x:a"));
+    assert_false(has(&w, "prod:x:b"));
+    assert_true(has(&w, "prod:x:c"));
+    assert_int_equal(fill(&w, &token, "prod:x:d", "older"), COFFER_NOT_STORED);
+    assert_int_equal(atomic_load(&w.coherence->invalidations), 3);
+    close_world(&w);
+}
+
+static void test_a_flush_ends_all_copies_and_the_channel_goes_on(void **state) {
+    (void)state;
+    static const char *const nils[] = {"*-1\r\n", "$-1\r\n"};
+    for (size_t i = 0; i < 2; i++) {
+        char text[100];
+        world w;
+        open_world(&w);
+        go_live(&w);
+        keep(&w, "prod:x:a");
+        snprintf(text, sizeof text, "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n%s", nils[i]);
+        assert_int_equal(feed(&w, text), COFFER_OK);
+        assert_false(has(&w, "prod:x:a"));
+        assert_true(is_live(&w));
+        assert_int_equal(atomic_load(&w.coherence->flushes), 1);
+        keep(&w, "prod:x:a");
+        assert_true(has(&w, "prod:x:a"));
+        close_world(&w);
+    }
+}
+
+/* An invalidation may come between a PING and its answer. */
+static void test_news_may_come_before_the_answer_to_a_ping(void **state) {
+    (void)state;
+    world w;
+    open_world(&w);
+    go_live(&w);
+    keep(&w, "prod:x:a");
+    w.now_ms += COFFER__PING_EVERY_MS;
+    ping(&w);
+    assert_int_equal(feed(&w, "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*1\r\n$8\r\nprod:x:a\r\n"), COFFER_OK);
+    w.now_ms += 1500;
+    assert_false(has(&w, "prod:x:a"));
+    assert_false(is_live(&w)); /* that it says something is no answer */
+    assert_int_equal(feed(&w, pong), COFFER_OK);
+    assert_true(is_live(&w));
+    assert_int_equal(atomic_load(&w.coherence->lag_us), 1500000);
+    close_world(&w);
+}
+
+static void test_a_channel_hears_for_two_seconds_from_the_sending_of_a_ping(void **state) {
+    (void)state;
+    world w;
+    open_world(&w);
+    go_live(&w);
+    keep(&w, "prod:x:a");
+    w.now_ms += COFFER__PING_EVERY_MS;
+    ping(&w);
+    w.now_ms += COFFER__PING_SILENT_MS - COFFER__PING_EVERY_MS - 1; /* 2 s less one since the first */
+    assert_true(has(&w, "prod:x:a"));
+    w.now_ms += 1;
+    assert_false(has(&w, "prod:x:a"));
+    w.now_ms += COFFER__PING_SILENT_MS - 1001;
+    coffer__channels_beat(w.channels, w.now_ms);
+    assert_int_equal(coffer_conn_status(w.conn), COFFER_OK);
+    w.now_ms += 1;
+    coffer__channels_beat(w.channels, w.now_ms);
+    assert_int_equal(coffer_conn_status(w.conn), COFFER_TIMEOUT);
+    close_world(&w);
+}
+
+static void test_what_was_kept_before_a_channel_broke_is_never_seen_again(void **state) {
+    (void)state;
+    static const char *const ends[] = {
+        "", "+what\r\n", "*2\r\n$4\r\nping\r\n$0\r\n\r\n", "-ERR no\r\n", "nonsense\r\n", "*3\r\n$7\r\nmessage\r\n$5\r\nother\r\n$2\r\nhi\r\n"};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        world w;
+        open_world(&w);
+        go_live(&w);
+        keep(&w, "prod:x:a");
+        w.now_ms += COFFER__PING_EVERY_MS;
+        ping(&w);
+        if (ends[i][0] == '\0') {
+            coffer_conn_fail(w.conn, COFFER_CLOSED, NULL);
+        } else {
+            assert_int_not_equal(feed(&w, ends[i]), COFFER_OK);
+        }
+        hang_up(&w);
+        assert_false(has(&w, "prod:x:a"));
+        assert_false(is_live(&w));
+        assert_true(w.standing->connect_at_ms > w.now_ms);
+        go_live(&w);
+        assert_false(has(&w, "prod:x:a"));
+        close_world(&w);
+    }
+}
+
+static void test_a_server_that_refuses_to_be_tracked_is_left_alone_for_a_minute_and_vouched_for(void **state) {
+    (void)state;
+    static const char *const words[] = {"-NOPERM this user has no permissions to run the 'client|tracking' command\r\n",
+                                        "-ERR Unknown subcommand or wrong number of arguments for 'TRACKING'\r\n"};
+    for (size_t i = 0; i < 2; i++) {
+        world w;
+        open_world(&w);
+        connect_one(&w);
+        assert_says(&w, "HELLO");
+        feed(&w, greeted);
+        assert_says(&w, "ID");
+        feed(&w, ":1\r\n");
+        assert_says(&w, "TRACKING");
+        assert_int_not_equal(feed(&w, words[i]), COFFER_OK);
+        hang_up(&w);
+        w.now_ms += COFFER__LEAD_EVERY_MS;
+        coffer__channels_beat(w.channels, w.now_ms);
+        assert_true(is_live(&w));
+        unsigned number = (unsigned)coffer__client_channel_of(w.client, w.standing->endpoint);
+        assert_false(coffer__channel_is_tracked(w.coherence, number));
+        keep(&w, "prod:x:a");
+        for (uint64_t end_ms = w.now_ms + 50000; w.now_ms < end_ms; w.now_ms += COFFER__LEAD_EVERY_MS) {
+            coffer__channels_beat(w.channels, w.now_ms);
+            assert_false(coffer__standing_is_due(w.standing, w.now_ms));
+            assert_true(has(&w, "prod:x:a"));
+        }
+        greet(&w); /* somebody has allowed it meanwhile */
+        ping(&w);
+        feed(&w, pong);
+        assert_true(is_live(&w));
+        assert_true(coffer__channel_is_tracked(w.coherence, number));
+        assert_false(has(&w, "prod:x:a"));
+        close_world(&w);
+    }
+}
+
+static void test_a_server_that_is_only_loading_is_asked_again_soon(void **state) {
+    (void)state;
+    world w;
+    open_world(&w);
+    connect_one(&w);
+    assert_says(&w, "HELLO");
+    feed(&w, greeted);
+    assert_says(&w, "ID");
+    feed(&w, "-LOADING Redis is loading the dataset in memory\r\n");
+    hang_up(&w);
+    assert_true(w.standing->connect_at_ms <= w.now_ms + 2000);
+    w.now_ms += COFFER__LEAD_EVERY_MS;
+    coffer__channels_beat(w.channels, w.now_ms);
+    assert_false(is_live(&w));
+    close_world(&w);
+}
+
+static void test_a_greeting_that_takes_too_long_is_given_up(void **state) {
+    (void)state;
+    world w;
+    open_world(&w);
+    connect_one(&w);
+    assert_says(&w, "HELLO");
+    w.now_ms += 1000;
+    coffer__channels_beat(w.channels, w.now_ms);
+    assert_int_equal(coffer_conn_status(w.conn), COFFER_TIMEOUT);
+    close_world(&w);
+}
+
+/* Two drivers at one arena. */
+static void test_another_leads_at_once_when_one_leaves_and_after_a_while_when_it_is_stopped(void **state) {
+    (void)state;
+    world w;
+    coffer__channels *other, *third;
+    open_world(&w);
+    assert_int_equal(coffer__channels_new(&other, w.client), COFFER_OK);
+    assert_int_equal(coffer__channels_new(&third, w.client), COFFER_OK);
+    go_live(&w);
+    keep(&w, "prod:x:a");
+    coffer__channels_beat(other, w.now_ms);
+    assert_null(first(other));
+    w.now_ms += COFFER__LEAD_MS + 1; /* the first is frozen */
+    assert_false(has(&w, "prod:x:a"));
+    coffer__channels_beat(other, w.now_ms);
+    assert_non_null(first(other));
+    feed(&w, pong); /* it wakes up: nothing that it says counts */
+    assert_false(is_live(&w));
+    coffer__channels_beat(w.channels, w.now_ms);
+    assert_false(w.standing->wanted);
+    coffer__channels_free(other);
+    coffer__channels_beat(third, w.now_ms);
+    assert_non_null(first(third));
+    coffer__channels_free(third);
+    close_world(&w);
+}
+
+static void test_who_leads_and_hears_nobody_lets_another_one_try(void **state) {
+    (void)state;
+    world w;
+    coffer__channels *other;
+    open_world(&w);
+    assert_int_equal(coffer__channels_new(&other, w.client), COFFER_OK);
+    for (uint64_t end_ms = w.now_ms + 10000; first(other) == NULL; w.now_ms += COFFER__LEAD_EVERY_MS) {
+        coffer__channels_beat(w.channels, w.now_ms);
+        coffer__channels_beat(other, w.now_ms);
+        assert_true(w.now_ms < end_ms);
+    }
+    coffer__channels_free(other);
+    close_world(&w);
+}
+
+static void test_a_forked_child_leaves_its_parents_lead_alone(void **state) {
+    (void)state;
+    world w;
+    open_world(&w);
+    go_live(&w);
+    coffer__channels *copy; /* as the child sees it */
+    assert_int_equal(coffer__channels_new(&copy, w.client), COFFER_OK);
+    coffer__channels_after_fork(copy);
+    coffer__channels_beat(copy, w.now_ms);
+    assert_null(first(copy));
+    coffer__channels_free(copy);
+    assert_true(is_live(&w));
+    close_world(&w);
+}
+
+static void test_a_client_without_copies_has_no_channels(void **state) {
+    (void)state;
+    coffer__channels *channels;
+    coffer_client *client = client_of("redis://scripted");
+    coffer__near_free(client->copies);
+    client->copies = NULL;
+    assert_int_equal(coffer__channels_new(&channels, client), COFFER_OK);
+    assert_null(channels);
+    assert_true(coffer__channels_beat(channels, 0) == UINT64_MAX);
+    assert_null(coffer__channels_at(channels, 0));
+    coffer__channels_free(channels);
+    coffer_client_free(client);
+}
+
+static void test_a_node_is_its_address_and_nothing_else(void **state) {
+    (void)state;
+    const coffer_endpoint one = {.host = COFFER_SLICE("cache"), .port = 6379}, same = {.host = COFFER_SLICE("cache"), .port = 6379, .tls = true};
+    const coffer_endpoint port = {.host = COFFER_SLICE("cache"), .port = 6380}, host = {.host = COFFER_SLICE("cachf"), .port = 6379};
+    const coffer_endpoint path = {.path = COFFER_SLICE("/run/redis.sock")};
+    assert_true(coffer__node_of(&one) == coffer__node_of(&same));
+    assert_true(coffer__node_of(&one) != coffer__node_of(&port));
+    assert_true(coffer__node_of(&one) != coffer__node_of(&host));
+    assert_true(coffer__node_of(&path) != 0 && coffer__node_of(&path) >> 48 == 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_is_kept_before_a_ping_came_back_through_the_subscription),
+        cmocka_unit_test(test_what_the_server_says_changes_goes_and_nothing_else),
+        cmocka_unit_test(test_a_flush_ends_all_copies_and_the_channel_goes_on),
+        cmocka_unit_test(test_news_may_come_before_the_answer_to_a_ping),
+        cmocka_unit_test(test_a_channel_hears_for_two_seconds_from_the_sending_of_a_ping),
+        cmocka_unit_test(test_what_was_kept_before_a_channel_broke_is_never_seen_again),
+        cmocka_unit_test(test_a_server_that_refuses_to_be_tracked_is_left_alone_for_a_minute_and_vouched_for),
+        cmocka_unit_test(test_a_server_that_is_only_loading_is_asked_again_soon),
+        cmocka_unit_test(test_a_greeting_that_takes_too_long_is_given_up),
+        cmocka_unit_test(test_another_leads_at_once_when_one_leaves_and_after_a_while_when_it_is_stopped),
+        cmocka_unit_test(test_who_leads_and_hears_nobody_lets_another_one_try),
+        cmocka_unit_test(test_a_forked_child_leaves_its_parents_lead_alone),
+        cmocka_unit_test(test_a_client_without_copies_has_no_channels),
+        cmocka_unit_test(test_a_node_is_its_address_and_nothing_else),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
