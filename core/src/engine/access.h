@@ -11,6 +11,9 @@ coffer_operation coffer__op_operation(const coffer_op *op);
 /* Its namespace, for the same. Lent until the op is freed. */
 coffer_namespace *coffer__op_namespace(const coffer_op *op);
 
+/* Whether the namespace has values in this host's memory, for coffer_peek. */
+bool coffer__namespace_is_near(const coffer_namespace *ns);
+
 /* The waiter it was given by coffer_op_set_waiter, lent; NULL where it has none. */
 coffer_waiter *coffer__op_waiter(const coffer_op *op);
 

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "clock.h"
 #include "forked.h"
+#include "near.h"
 #include "run.h"
 
 enum { WAIT_WITHOUT_MEMORY_MS = 10 };
@@ -198,7 +199,9 @@ void coffer__cache_take_value(coffer_op *op, coffer_value *value) {
 
 void coffer_value_clear(coffer_value *value) {
     if (value != NULL) {
-        coffer__run_drop((coffer_op *)value->owner);
+        if (!coffer__near_give_back(value->owner)) {
+            coffer__run_drop((coffer_op *)value->owner);
+        }
         memset(value, 0, sizeof *value);
     }
 }

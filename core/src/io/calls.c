@@ -1,6 +1,7 @@
 /* One function for each operation: makes the op, runs it to its end, takes the answer. */
 #include "family.h"
 
+#include "near.h"
 #include "run.h"
 
 /* The op's answer is its status alone. */
@@ -20,10 +21,14 @@ static coffer_status finish_integer(coffer_cache *cache, coffer_status made, cof
 }
 
 coffer_status coffer_get(coffer_cache *cache, coffer_slice key, const coffer_read_options *options, coffer_value *value, coffer_error *error) {
-    coffer_op *op = NULL;
-    coffer_status made = coffer_op_get(&op, coffer__cache_enter(cache), key, options);
-    coffer_status status = coffer__cache_finish(cache, made, op, error);
-    coffer__cache_take_value(op, value);
+    coffer_namespace *ns = coffer__cache_enter(cache);
+    coffer_status status = coffer__near_answer(ns, key, value);
+    if (status == COFFER_AGAIN) {
+        coffer_op *op = NULL;
+        coffer_status made = coffer_op_get(&op, ns, key, options);
+        status = coffer__cache_finish(cache, made, op, error);
+        coffer__cache_take_value(op, value);
+    }
     return status;
 }
 

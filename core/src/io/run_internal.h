@@ -106,6 +106,10 @@ void coffer__thread_give_run(coffer__run *run);
 /* thread.c: COFFER__READ_BYTES of scratch; NULL where memory is short. */
 char *coffer__thread_buffer(void);
 
+/* thread.c: a room, and back; NULL where memory is short. */
+coffer_room *coffer__thread_take_room(void);
+void coffer__thread_give_room(coffer_room *room);
+
 /* thread.c: true once in 64 times. */
 bool coffer__thread_samples(void);
 

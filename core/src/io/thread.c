@@ -1,14 +1,16 @@
-/* What each thread keeps: a run for its next op, and a buffer to read into. Freed when the thread ends. */
+/* What each thread keeps: a run for its next op, a room for its next near value, and a buffer to read into. Freed when the thread ends. */
 #include "run_internal.h"
 
 #include "base/alloc.h"
 #include "base/lock.h"
+#include "engine/room.h"
 #include "engine/waiter.h"
 
 enum { SAMPLED_OF = 64 };
 
 typedef struct kept {
     coffer__run *run;
+    coffer_room *room;
     char *buffer;
     unsigned tick;
     bool registered;
@@ -43,8 +45,10 @@ static void free_run(coffer__run *run) {
 static void thread_ends(void *argument) {
     kept *own = (kept *)argument;
     free_run(own->run);
+    coffer_room_free(own->room);
     coffer__release(own->buffer);
     own->run = NULL;
+    own->room = NULL;
     own->buffer = NULL;
     own->registered = false;
 }
@@ -115,6 +119,24 @@ char *coffer__thread_buffer(void) {
         mine.buffer = (char *)coffer__alloc(COFFER__READ_BYTES);
     }
     return mine.buffer;
+}
+
+coffer_room *coffer__thread_take_room(void) {
+    coffer_room *room = mine.room;
+    mine.room = NULL;
+    if (room == NULL) {
+        (void)coffer_room_new(&room);
+    }
+    return room;
+}
+
+void coffer__thread_give_room(coffer_room *room) {
+    register_thread();
+    if (mine.room == NULL && mine.registered && coffer__room_is_small(room)) {
+        mine.room = room;
+    } else {
+        coffer_room_free(room);
+    }
 }
 
 bool coffer__thread_samples(void) {

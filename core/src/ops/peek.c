@@ -1,32 +1,12 @@
 /* Near values without an op: what coffer_op_get would answer at its first step, in the least time. What is not plain is left to the op. */
 #include "copied.h"
 
-#include "base/alloc.h"
+#include "engine/room.h"
 #include "engine/switches.h"
 #include "policy/key.h"
 
 /* How far behind the caller's clock may be: what ends within that time is left to an op, whose clock is exact. */
 enum { COARSE_MS = 16 };
-
-struct coffer_room {
-    coffer__buf wire_key;
-    coffer__buf bytes; /* as stored */
-    coffer__buf opened;
-};
-
-coffer_status coffer_room_new(coffer_room **room) {
-    *room = (coffer_room *)coffer__alloc_zero(sizeof **room);
-    return *room == NULL ? COFFER_NO_MEMORY : COFFER_OK;
-}
-
-void coffer_room_free(coffer_room *room) {
-    if (room != NULL) {
-        coffer__buf_free(&room->wire_key);
-        coffer__buf_free(&room->bytes);
-        coffer__buf_free(&room->opened);
-        coffer__release(room);
-    }
-}
 
 /* The key as in the store; false where it is refused, or memory is short. */
 static bool write_key(const coffer_namespace *ns, coffer_slice key, coffer_room *room) {
