@@ -11,6 +11,7 @@
 %{
 #include "native.h"
 #include "native_loop.h"
+#include "native_near.h"
 
 static void options_finalise(PyObject *capsule) {
     coffer_options_free(PyCapsule_GetPointer(capsule, "coffer.options"));
@@ -26,6 +27,7 @@ static PyObject *options_wrap(coffer_options *options) {
 %}
 
 %init %{
+    (void)coffer__py_near_init(m); /* where it fails there is an exception, which ends the import */
 #ifdef Py_GIL_DISABLED
     /* not declared safe without the GIL: importing turns it on again */
 #endif
@@ -162,7 +164,7 @@ static PyObject *options_wrap(coffer_options *options) {
     $1 = &given;
 }
 
-/* ---- written by hand in native_calls.c, native_loop.c and native_tables.c ---- */
+/* ---- written by hand in native_calls.c, native_loop.c, native_near.c and native_tables.c ---- */
 
 %define COFFER_NATIVE(name)
 %native(name) PyObject *coffer__py_##name(PyObject *self, PyObject *args);
@@ -181,6 +183,7 @@ COFFER_NATIVE(op_run)
 COFFER_NATIVE(ask)
 COFFER_NATIVE(close)
 COFFER_NATIVE(share)
+COFFER_NATIVE(keep_objects)
 COFFER_NATIVE(json_check)
 COFFER_NATIVE(option_table)
 COFFER_NATIVE(stats)

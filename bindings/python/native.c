@@ -1,6 +1,7 @@
 #include "native.h"
 
 #include "native_loop.h"
+#include "native_near.h"
 
 struct coffer__py_handle {
     coffer_cache *cache; /* NULL once it was really closed */
@@ -11,7 +12,7 @@ struct coffer__py_handle {
     PyObject *credentials; /* () -> (user name, password), each a str; NULL: none */
     PyObject *loop_capsule; /* its ops run there; NULL: they block */
     struct coffer__py_loop *loop; /* the same */
-    bool is_heavy; /* the last value that was read is above COFFER__PY_BRIEF_BYTES */
+    coffer__py_near near;
 };
 
 static const char HANDLE_NAME[] = "coffer.cache";
@@ -197,6 +198,7 @@ void coffer__py_handle_close(coffer__py_handle *handle) {
     handle->is_closed = true;
     handle_settle(handle);
     Py_CLEAR(handle->credentials);
+    coffer__py_near_clear(&handle->near);
 }
 
 void coffer__py_handle_ask(coffer__py_handle *handle, PyObject *credentials) {
@@ -284,6 +286,10 @@ coffer__py_handle *coffer__py_handle_of(PyObject *capsule) {
         return NULL;
     }
     return handle;
+}
+
+coffer__py_near *coffer__py_handle_near(coffer__py_handle *handle) {
+    return &handle->near;
 }
 
 coffer_cache *coffer__py_handle_cache(const coffer__py_handle *handle) {
@@ -387,7 +393,7 @@ coffer_namespace *coffer__py_op_namespace(const coffer__py_op *op) {
  * How large a value will be is not known before it is read: the last one of the same handle says. */
 static bool is_brief(const coffer__py_op *op) {
     const coffer__py_handle *handle = op_handle(op);
-    return !op->is_long && handle->is_local && !handle->is_heavy && op->value.data.len <= COFFER__PY_BRIEF_BYTES;
+    return !op->is_long && handle->is_local && !handle->near.is_heavy && op->value.data.len <= COFFER__PY_BRIEF_BYTES;
 }
 
 static void op_finalise(PyObject *capsule) {
@@ -479,7 +485,7 @@ void coffer__py_op_ended(coffer__py_op *op, bool answered) {
 
 /* ---- results ---- */
 
-static PyObject *text_value(const coffer_value *value) {
+PyObject *coffer__py_text(const coffer_value *value) {
     PyObject *text = PyUnicode_DecodeUTF8(value->data.data, (Py_ssize_t)value->data.len, NULL);
     if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
         PyErr_Clear();
@@ -489,7 +495,7 @@ static PyObject *text_value(const coffer_value *value) {
 }
 
 static PyObject *json_value(const coffer_value *value, PyObject *decode) {
-    PyObject *text = text_value(value);
+    PyObject *text = coffer__py_text(value);
     PyObject *object = text == NULL ? NULL : PyObject_CallFunctionObjArgs(decode, text, NULL);
     Py_XDECREF(text);
     return object;
@@ -497,14 +503,14 @@ static PyObject *json_value(const coffer_value *value, PyObject *decode) {
 
 PyObject *coffer__py_op_value(coffer__py_op *op, PyObject *decode) {
     const coffer_value *value = coffer_op_value(op->op);
-    op_handle(op)->is_heavy = value->data.len > COFFER__PY_BRIEF_BYTES;
+    op_handle(op)->near.is_heavy = value->data.len > COFFER__PY_BRIEF_BYTES;
     return coffer__py_value(value, decode);
 }
 
 PyObject *coffer__py_value(const coffer_value *value, PyObject *decode) {
     switch (value->format) {
     case COFFER_FORMAT_TEXT:
-        return text_value(value);
+        return coffer__py_text(value);
     case COFFER_FORMAT_JSON:
         return json_value(value, decode);
     case COFFER_FORMAT_MSGPACK:

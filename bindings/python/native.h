@@ -135,6 +135,7 @@ void coffer__py_op_ended(coffer__py_op *op, bool answered);
 
 /* A read value as Python sees it: bytes, str, or what `decode` makes of a JSON text. */
 PyObject *coffer__py_value(const coffer_value *value, PyObject *decode);
+PyObject *coffer__py_text(const coffer_value *value); /* text, JSON's too, as a str */
 PyObject *coffer__py_op_value(coffer__py_op *op, PyObject *decode);
 
 /* ---- native_calls.c: entered through %native ---- */

@@ -1,4 +1,4 @@
-#include "native.h"
+#include "native_near.h"
 
 /* ---- one key ---- */
 
@@ -28,17 +28,7 @@ static PyObject *read_answer(coffer__py_op *op) {
     return status == COFFER_MISS ? Py_NewRef(op->subject) : raise_of(op);
 }
 
-static PyObject *entry_answer(coffer__py_op *op) {
-    coffer_status status = coffer_op_status(op->op);
-    const coffer_value *value = coffer_op_value(op->op);
-    PyObject *object;
-    if (status < 0) {
-        return raise_of(op);
-    }
-    if (status == COFFER_MISS && value->source == COFFER_SOURCE_NONE) {
-        Py_RETURN_NONE;
-    }
-    object = is_answered(status) ? coffer__py_op_value(op, op->decode) : Py_NewRef(op->subject);
+PyObject *coffer__py_entry_of(const coffer_value *value, PyObject *object) {
     if (object == NULL) {
         return NULL;
     }
@@ -47,35 +37,66 @@ static PyObject *entry_answer(coffer__py_op *op) {
                          (unsigned long long)value->expires_unix_ms, (unsigned int)value->load_cost_ms, value->format);
 }
 
-/* What get and entry share: (handle, key, otherwise, decode, stale, timeout_ms). */
-static PyObject *read_one(PyObject *args, coffer__py_answer *answer) {
-    PyObject *capsule, *key_object, *otherwise, *decode;
-    int is_stale_welcome;
-    unsigned long long timeout_ms;
-    coffer_slice key;
-    if (!PyArg_ParseTuple(args, "OOOOpK", &capsule, &key_object, &otherwise, &decode, &is_stale_welcome, &timeout_ms)) {
-        return NULL;
+static PyObject *entry_answer(coffer__py_op *op) {
+    coffer_status status = coffer_op_status(op->op);
+    const coffer_value *value = coffer_op_value(op->op);
+    if (status < 0) {
+        return raise_of(op);
     }
+    if (status == COFFER_MISS && value->source == COFFER_SOURCE_NONE) {
+        Py_RETURN_NONE;
+    }
+    return coffer__py_entry_of(value, is_answered(status) ? coffer__py_op_value(op, op->decode) : Py_NewRef(op->subject));
+}
+
+static PyObject *read_one(PyObject *capsule, PyObject *key_object, PyObject *otherwise, PyObject *decode, const coffer_read_options *options,
+                          coffer__py_answer *answer) {
+    coffer_slice key;
     coffer__py_op *op = begin(capsule, key_object, &key);
     if (op == NULL) {
         return NULL;
     }
-    coffer_read_options options = {sizeof options, timeout_ms, is_stale_welcome != 0};
     coffer__py_op_expect(op, answer, otherwise, decode);
-    return coffer__py_go(op, coffer_op_get(&op->op, coffer__py_op_namespace(op), key, &options));
+    return coffer__py_go(op, coffer_op_get(&op->op, coffer__py_op_namespace(op), key, options));
 }
 
-/* (handle, key, default, decode, stale, timeout_ms) -> value or default */
+PyObject *coffer__py_read(PyObject *capsule, PyObject *key_object, PyObject *otherwise, PyObject *decode, const coffer_read_options *options) {
+    return read_one(capsule, key_object, otherwise, decode, options, read_answer);
+}
+
+/* What get and entry take: (handle, key, otherwise, decode, stale, timeout_ms). */
+static bool read_arguments(PyObject *args, PyObject **capsule, PyObject **key, PyObject **otherwise, PyObject **decode,
+                           coffer_read_options *options) {
+    int is_stale_welcome;
+    unsigned long long timeout_ms;
+    if (!PyArg_ParseTuple(args, "OOOOpK", capsule, key, otherwise, decode, &is_stale_welcome, &timeout_ms)) {
+        return false;
+    }
+    *options = (coffer_read_options){sizeof *options, timeout_ms, is_stale_welcome != 0};
+    return true;
+}
+
+/* (handle, key, default, decode, stale, timeout_ms) -> value or default, by an op */
 PyObject *coffer__py_get(PyObject *self, PyObject *args) {
+    PyObject *capsule, *key, *otherwise, *decode;
+    coffer_read_options options;
     (void)self;
-    return read_one(args, read_answer);
+    return read_arguments(args, &capsule, &key, &otherwise, &decode, &options) ? coffer__py_read(capsule, key, otherwise, decode, &options) : NULL;
 }
 
 /* (handle, key, absent, decode, stale, timeout_ms) -> (value, source, entry_id, created, fresh, expires, cost, format) or None; with the source
  * "outage" it is a miss as well */
 PyObject *coffer__py_entry(PyObject *self, PyObject *args) {
+    PyObject *capsule, *key, *absent, *decode, *answer;
+    coffer_read_options options;
     (void)self;
-    return read_one(args, entry_answer);
+    if (!read_arguments(args, &capsule, &key, &absent, &decode, &options)) {
+        return NULL;
+    }
+    if (coffer__py_near_entry(capsule, key, absent, decode, &answer)) {
+        return answer;
+    }
+    return read_one(capsule, key, absent, decode, &options, entry_answer);
 }
 
 static PyObject *done_answer(coffer__py_op *op) {

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, Self, TypeVar
 
 from coffer import _coffer_core as core
 from coffer._errors import ArgumentError, OptionError, ValueTypeError
-from coffer._values import ABSENT, Duration, Key, Stats, encode, join_key, option_text, stats_of, timeout_ms, ttl_ms
+from coffer._values import ABSENT, Duration, Key, Stats, decode_json, encode, join_key, option_text, stats_of, timeout_ms, ttl_ms
 
 CAPSULE: Any = type(core.coffer_options_new())  # of the core's handles, which no value is: a load whose loader has to run
 
@@ -19,12 +19,12 @@ K = TypeVar("K", bound=Key)
 Plain = str | bytes | bytearray | memoryview
 
 
-class Base:
+class Base(core.Reader):
     """A handle of the core's, and what can be told or changed without a server."""
 
-    __slots__ = ("__weakref__", "_ask", "_children", "_finalizer", "_handle")
+    __slots__ = ("__weakref__", "_ask", "_children", "_finalizer", "_kept_count")
 
-    _handle: core._Handle
+    _kept_count: int  # near_objects
     _ask: Callable[[], Any] | None  # for user name and password, where there is a function for them
     _children: weakref.WeakSet[Self]
     _finalizer: weakref.finalize[..., Any]
@@ -36,31 +36,38 @@ class Base:
         options: Mapping[str, Any],
         from_environment: bool,
         ask: Callable[[], Any] | None,
+        near_objects: int,
     ) -> None:
+        count = kept_count(near_objects)
         wanted = core.coffer_options_new()
         if from_environment:
             core.coffer_options_from_environment(wanted)
         if url != "mem://" or not from_environment:
             core.coffer_options_set_url(wanted, url)
         _apply(wanted, named, options)
-        self._own(core.coffer_open(wanted), ask)
+        self._own(core.coffer_open(wanted), ask, count)
 
-    def _own(self, handle: core._Handle, ask: Callable[[], Any] | None) -> None:
+    def _own(self, handle: core._Handle, ask: Callable[[], Any] | None, count: int) -> None:
         self._handle = handle
+        self._decode = decode_json
+        self._kept_count = count
+        if count > 0:
+            core.keep_objects(handle, count)
         self._ask = ask
         self._children = weakref.WeakSet()
         self._finalizer = weakref.finalize(self, core.close, handle)  # also at exit, while Python is still whole
 
-    def namespace(self, name: str, *, ttl: Duration | None = None, **options: Any) -> Self:
+    def namespace(self, name: str, *, ttl: Duration | None = None, near_objects: int | None = None, **options: Any) -> Self:
         """Another namespace of the same server or memory: shares connections, store and keys; other options are as here
         unless given.
 
-        Only options that the table marks as the namespace's may be given. Closing this cache closes it too. Raises
-        OptionError."""
+        Only options that the table marks as the namespace's may be given, and `near_objects`. Closing this cache closes it
+        too. Raises OptionError."""
+        count = self._kept_count if near_objects is None else kept_count(near_objects)
         wanted = core.coffer_cache_options(self._handle)
         _apply(wanted, {"namespace": name, "ttl": ttl}, options)
         child = self.__new__(type(self))
-        child._own(core.coffer_open_namespace(self._handle, wanted), self._ask)
+        child._own(core.coffer_open_namespace(self._handle, wanted), self._ask, count)
         self._children.add(child)
         return child
 
@@ -182,6 +189,11 @@ def integer(number: int, what: str, least: int, most: int) -> int:
     if not least <= number <= most:
         raise ArgumentError(f"{what} is from {least} to {most}", "ARG")
     return int(number)
+
+
+def kept_count(near_objects: int) -> int:
+    """How many objects are kept."""
+    return integer(near_objects, "near_objects", 0, 10_000_000)
 
 
 def step_of(delta: int) -> int:

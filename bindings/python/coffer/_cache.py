@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from coffer import _coffer_core as core
 from coffer._base import (
@@ -100,6 +100,7 @@ class Cache(Base):
         ttl: Duration | None = None,
         credentials: Callable[[], str | tuple[str, str]] | None = None,
         from_environment: bool = False,
+        near_objects: int = 0,
         **options: Any,
     ) -> None:
         """Opens a cache.
@@ -114,15 +115,17 @@ class Cache(Base):
             raised by the call that needed the connection.
         from_environment: read COFFER_<OPTION> and the usual names (REDIS_URL, ...) first; a `url` other than "mem://" and all other
             arguments go before what they say.
+        near_objects: so many decoded objects are kept for as long as the near cache (option `near`, or mem://) holds what they
+            were made of, and `get` answers the same object again: copy what you change. A namespace has so many of its own.
         options: every other option by its name, as `coffer.options()` lists them.
 
         Raises OptionError with the option's name, its value (unless secret) and what is allowed.
         """
         ask = None if credentials is None else _asking(credentials)
-        self._open(url, {"prefix": prefix, "namespace": namespace, "ttl": ttl}, options, from_environment, ask)
+        self._open(url, {"prefix": prefix, "namespace": namespace, "ttl": ttl}, options, from_environment, ask, near_objects)
 
-    def _own(self, handle: core._Handle, ask: Callable[[], tuple[str, str]] | None) -> None:
-        super()._own(handle, ask)
+    def _own(self, handle: core._Handle, ask: Callable[[], tuple[str, str]] | None, count: int) -> None:
+        super()._own(handle, ask, count)
         if ask is not None:
             core.ask(handle, ask)
 
@@ -143,12 +146,14 @@ class Cache(Base):
 
     # ---- one key ----
 
-    def get(self, key: Key, default: Any = None, *, stale: bool = False, timeout: Duration | None = None) -> Any:
-        """The value, or `default` where there is none. With `stale` a value past its freshness is answered too.
+    if TYPE_CHECKING:  # written in C, native_near.c, where these words are too: a near hit costs no frame of Python
 
-        An entry that cannot be trusted (damaged, sealed with an unknown key, too old) is a miss, and counted in `stats()`.
-        FormatError is raised where an entry is whole but its text or JSON is not."""
-        return core.get(self._handle, key, default, decode_json, stale, 0 if timeout is None else timeout_ms(timeout))
+        def get(self, key: Key, default: Any = None, *, stale: bool = False, timeout: Duration | None = None) -> Any:
+            """The value, or `default` where there is none. With `stale` a value past its freshness is answered too.
+
+            An entry that cannot be trusted (damaged, sealed with an unknown key, too old) is a miss, and counted in `stats()`.
+            FormatError is raised where an entry is whole but its text or JSON is not. Where `near_objects` keeps objects, the
+            same one may be answered again: copy what you change."""
 
     def get_entry(self, key: Key, *, stale: bool = False, misses: bool = False, timeout: Duration | None = None) -> Entry | None:
         """The value with all that is known about it, or None for a miss. A remembered absence is an entry whose value is

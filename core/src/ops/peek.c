@@ -1,6 +1,7 @@
 /* Near values without an op: what coffer_op_get would answer at its first step, in the least time. What is not plain is left to the op. */
 #include "copied.h"
 
+#include "engine/owed.h"
 #include "engine/room.h"
 #include "engine/switches.h"
 #include "policy/key.h"
@@ -17,7 +18,8 @@ static bool write_key(const coffer_namespace *ns, coffer_slice key, coffer_room 
 }
 
 static bool may_look(const coffer_namespace *ns, coffer_slice key, coffer_room *room) {
-    return (ns->copies != NULL || ns->client->store != NULL) && coffer__is_on_for(ns, COFFER_OPERATION_GET, key) && write_key(ns, key, room);
+    return (ns->copies != NULL || ns->client->store != NULL) && coffer__is_on_for(ns, COFFER_OPERATION_GET, key) && write_key(ns, key, room) &&
+           !coffer__owed_holds(ns->client->owed, coffer__buf_slice(&room->wire_key));
 }
 
 /* The hit is counted as an op would count it. */

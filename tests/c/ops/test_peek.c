@@ -72,6 +72,21 @@ static void test_what_is_turned_off_is_not_answered(void **state) {
     close_peek(&w);
 }
 
+static void test_a_key_that_is_owed_its_deletion_is_not_answered(void **state) {
+    (void)state;
+    world w;
+    open_peek(&w, "mem://");
+    RUN(w, set, COFFER_SLICE("k"), COFFER_SLICE("old"), NULL);
+    assert_int_equal(peek(&w, "k"), COFFER_OK);
+    uint64_t version = value.near_version;
+    coffer_namespace_turn(w.ns, COFFER_SCOPE_NAMESPACE, false);
+    RUN(w, set, COFFER_SLICE("k"), COFFER_SLICE("never stored"), NULL);
+    coffer_namespace_turn(w.ns, COFFER_SCOPE_NAMESPACE, true);
+    assert_int_equal(peek(&w, "k"), COFFER_AGAIN);
+    assert_false(coffer_peek_confirms(w.ns, COFFER_SLICE("k"), version, w.now_ms, room));
+    close_peek(&w);
+}
+
 static void test_an_object_is_confirmed_until_its_entry_changes_or_ends(void **state) {
     (void)state;
     world w;
@@ -123,6 +138,7 @@ int main(void) {
         cmocka_unit_test(test_a_value_is_lent_by_the_room),
         cmocka_unit_test(test_what_is_not_plain_is_left_to_an_op),
         cmocka_unit_test(test_what_is_turned_off_is_not_answered),
+        cmocka_unit_test(test_a_key_that_is_owed_its_deletion_is_not_answered),
         cmocka_unit_test(test_an_object_is_confirmed_until_its_entry_changes_or_ends),
         cmocka_unit_test(test_an_object_of_an_entry_that_may_be_stale_is_not_kept),
         cmocka_unit_test(test_sealed_compressed_and_raw_values),

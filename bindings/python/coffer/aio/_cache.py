@@ -122,6 +122,7 @@ class Cache(Base):
         ttl: Duration | None = None,
         credentials: Callable[[], Login | Awaitable[Login]] | None = None,
         from_environment: bool = False,
+        near_objects: int = 0,
         **options: Any,
     ) -> None:
         """Opens a cache; neither connects nor needs a running event loop. The arguments are those of coffer.Cache; `credentials`
@@ -129,15 +130,15 @@ class Cache(Base):
         ask = None if credentials is None else _asking(credentials)
         self._drivers = Drivers(ask)
         self._is_opener = True
-        self._open(url, {"prefix": prefix, "namespace": namespace, "ttl": ttl}, options, from_environment, ask)
+        self._open(url, {"prefix": prefix, "namespace": namespace, "ttl": ttl}, options, from_environment, ask, near_objects)
 
-    def _own(self, handle: core._Handle, ask: Ask | None) -> None:
-        super()._own(handle, ask)
+    def _own(self, handle: core._Handle, ask: Ask | None, count: int) -> None:
+        super()._own(handle, ask, count)
         self._seats: dict[AbstractEventLoop, Seat] = {}
         self._seat: Seat | None = None  # the last that was used
 
-    def namespace(self, name: str, *, ttl: Duration | None = None, **options: Any) -> Self:
-        child = super().namespace(name, ttl=ttl, **options)
+    def namespace(self, name: str, *, ttl: Duration | None = None, near_objects: int | None = None, **options: Any) -> Self:
+        child = super().namespace(name, ttl=ttl, near_objects=near_objects, **options)
         child._drivers = self._drivers
         child._is_opener = False
         return child
@@ -180,6 +181,10 @@ class Cache(Base):
     # ---- one key ----
 
     async def get(self, key: Key, default: Any = None, *, stale: bool = False, timeout: Duration | None = None) -> Any:
+        if timeout is None:
+            found = self._peek(key, default, _NOTHING)
+            if found is not _NOTHING:
+                return found
         seat = self._here()
         found = core.get(seat.handle, key, _NOTHING, decode_json, stale, 0 if timeout is None else timeout_ms(timeout))
         if isinstance(found, Future):
