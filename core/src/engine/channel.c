@@ -179,10 +179,14 @@ void coffer__standing_opened(coffer__standing *standing, coffer_conn *conn, uint
     standing->until_ms = now_ms + coffer_client_options(standing->channels->client)->timeout_ms;
 }
 
-/* Where it heard, the epoch ends, whoever leads now: what it may have missed was for all. */
+/* A forked child frees its parent's, which goes on there. */
+static bool is_ours(const coffer__channels *channels) {
+    return channels->generation == coffer__fork_generation();
+}
+
 void coffer__standing_ended(coffer__standing *standing, uint64_t now_ms) {
     coffer__channels *channels = standing->channels;
-    if (standing->hears && standing->number >= 0) {
+    if (standing->hears && standing->number >= 0 && is_ours(channels)) {
         coffer__channel_lost(channels->coherence, &channels->lead, (unsigned)standing->number);
     }
     uint64_t wait_ms = coffer__random_back_off_ms(standing->failures++, BACK_OFF_MS, BACK_OFF_MOST_MS);
@@ -403,7 +407,7 @@ void coffer__channels_after_fork(coffer__channels *channels) {
 
 void coffer__channels_free(coffer__channels *channels) {
     if (channels != NULL) {
-        if (channels->generation == coffer__fork_generation()) {
+        if (is_ours(channels)) {
             coffer__lead_leave(channels->coherence, &channels->lead);
         }
         coffer__buf_free(&channels->prefix);

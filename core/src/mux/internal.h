@@ -4,6 +4,7 @@
  *     bell.c      how other threads say that an op may go on
  *     link.c      one connection: from the wish for it to its end
  *     listener.c  the one connection that hears a sentinel's announcements
+ *     channels.c  those that hear what changes, where copies are kept
  *     mux.c       what the driver calls
  *
  * Tasks are woken by their waiters, whose data they are, and live until the last reference of theirs is gone: so a late wake finds a task that is at rest, or
@@ -14,6 +15,7 @@
 #include <coffer/mux.h>
 
 #include "base/lock.h"
+#include "engine/channel.h"
 
 #include <stdatomic.h>
 
@@ -97,7 +99,8 @@ typedef struct coffer__mux_link {
     uint32_t name; /* place in the mux, and how many have had that place */
     bool dirty; /* in the row of those with an order */
     bool held;
-    bool listens;
+    bool listens; /* it is for no calls */
+    coffer__standing *standing; /* a channel's; NULL: it is none */
     uint32_t next_dirty; /* place + 1; 0: none */
     const coffer_endpoint *endpoint;
     coffer_conn *conn; /* OPEN */
@@ -130,6 +133,8 @@ struct coffer_mux {
         size_t turn;
         unsigned failures;
     } listener;
+    coffer__channels *channels; /* NULL: no copies are kept */
+    uint64_t beat_us; /* when they are looked after again */
     uint64_t made_count, failed_count;
 };
 
@@ -159,6 +164,11 @@ void coffer__mux_link_look_after(coffer_mux *mux, coffer__mux_link *link);
 void coffer__mux_listener_init(coffer_mux *mux);
 void coffer__mux_listen(coffer_mux *mux); /* connects, where it is time to */
 void coffer__mux_listener_lost(coffer_mux *mux, coffer__mux_link *link); /* also where it is another's */
+
+/* ---- channels ------------------------------------------------------------------------------------------------------- */
+
+void coffer__mux_beat(
+    coffer_mux *mux); /* connects what should be, says what is to be said, ends what has to end; and when that is to be done again */
 
 static inline uint64_t coffer__mux_ms(uint64_t us) {
     return us / COFFER__MUX_US_PER_MS;

@@ -50,6 +50,7 @@ coffer__mux_link *coffer__mux_link_new(coffer_mux *mux, const coffer_endpoint *e
     link->name += 1u << PLACE_BITS;
     link->state = COFFER__LINK_WANTED;
     link->held = link->listens = false;
+    link->standing = NULL;
     link->endpoint = endpoint;
     link->data = NULL;
     link->moved_us = mux->now_us;
@@ -199,7 +200,9 @@ void coffer__mux_link_opened(coffer_mux *mux, coffer__mux_link *link, coffer_sta
     mux->made_count++;
     link->state = COFFER__LINK_OPEN;
     link->moved_us = mux->now_us;
-    if (link->listens) {
+    if (link->standing != NULL) {
+        coffer__standing_opened(link->standing, link->conn, coffer__mux_ms(mux->now_us));
+    } else if (link->listens) {
         coffer__conn_listen(link->conn);
     }
     serve_line(mux, link, COFFER_OK, NULL);
@@ -224,6 +227,10 @@ void coffer__mux_link_end(coffer_mux *mux, coffer__mux_link *link, coffer_status
     link->state = order && !was_wanted ? COFFER__LINK_CLOSING : COFFER__LINK_FREE;
     serve_line(mux, link, why, detail);
     coffer__mux_listener_lost(mux, link);
+    if (link->standing != NULL) {
+        coffer__standing_ended(link->standing, coffer__mux_ms(mux->now_us));
+        link->standing = NULL;
+    }
     if (link->state == COFFER__LINK_CLOSING) {
         coffer__mux_link_mark(mux, link);
     }
@@ -247,7 +254,7 @@ static bool is_over(const coffer_mux *mux, const coffer__mux_link *link, uint64_
 static size_t count_to(const coffer_mux *mux, const coffer_endpoint *endpoint) {
     size_t count = 0;
     for (size_t i = 0; i < mux->link_count; i++) {
-        count += mux->links[i]->state == COFFER__LINK_OPEN && mux->links[i]->endpoint == endpoint;
+        count += mux->links[i]->state == COFFER__LINK_OPEN && mux->links[i]->endpoint == endpoint && !mux->links[i]->listens;
     }
     return count;
 }
@@ -262,7 +269,8 @@ void coffer__mux_link_look_after(coffer_mux *mux, coffer__mux_link *link) {
     const coffer_options *options = coffer_client_options(mux->client);
     if (link->state == COFFER__LINK_CONNECTING && is_over(mux, link, options->timeout_ms)) {
         end_silent(mux, link, "connecting took longer than a call may take");
-    } else if (link->state == COFFER__LINK_OPEN && coffer_conn_due(link->conn) > 0 && is_over(mux, link, options->timeout_ms + STALL_GRACE_MS)) {
+    } else if (link->state == COFFER__LINK_OPEN && link->standing == NULL && coffer_conn_due(link->conn) > 0 &&
+               is_over(mux, link, options->timeout_ms + STALL_GRACE_MS)) {
         end_silent(mux, link, "no reply came for as long as a call may take");
     } else if (link->state == COFFER__LINK_OPEN && !link->listens && coffer_conn_idle(link->conn) && is_over(mux, link, options->pool_idle_ms) &&
                count_to(mux, link->endpoint) > options->pool_min_count) {

@@ -10,7 +10,8 @@ enum { BUSY_EVERY_MS = 100, QUIET_EVERY_MS = 1000, SAMPLED_OF = 64 };
 coffer_status coffer_mux_new(coffer_mux **mux, coffer_client *client, void (*notify)(void *data), void *data) {
     coffer_mux *made = (coffer_mux *)coffer__alloc_zero(sizeof *made);
     *mux = NULL;
-    if (made == NULL || (made->bell = coffer__bell_new(notify, data)) == NULL) {
+    if (made == NULL || (made->bell = coffer__bell_new(notify, data)) == NULL || coffer__channels_new(&made->channels, client) != COFFER_OK) {
+        coffer__bell_unref(made == NULL ? NULL : made->bell);
         coffer__release(made);
         return COFFER_NO_MEMORY;
     }
@@ -18,7 +19,7 @@ coffer_status coffer_mux_new(coffer_mux **mux, coffer_client *client, void (*not
     made->client = client;
     coffer_client_ref(client);
     coffer_client_set_wake(client, coffer__task_wake);
-    made->tasks_due_us = made->service_us = UINT64_MAX;
+    made->tasks_due_us = made->service_us = made->beat_us = UINT64_MAX;
     coffer__mux_listener_init(made);
     *mux = made;
     return COFFER_OK;
@@ -66,7 +67,9 @@ void coffer_mux_close(coffer_mux *mux) {
         }
     }
     end_links(mux);
-    mux->tasks_due_us = mux->service_us = UINT64_MAX;
+    coffer__channels_free(mux->channels);
+    mux->channels = NULL;
+    mux->tasks_due_us = mux->service_us = mux->beat_us = UINT64_MAX;
 }
 
 void coffer_mux_free(coffer_mux *mux) {
@@ -201,6 +204,7 @@ static void leave(coffer_mux *mux) {
     } while (take_woken(mux));
     if (mux->service_us == UINT64_MAX && !mux->closed && !coffer_client_is_local(mux->client)) {
         mux->service_us = mux->now_us;
+        mux->beat_us = mux->channels == NULL ? UINT64_MAX : mux->now_us;
     }
 }
 
@@ -273,7 +277,8 @@ bool coffer_mux_has_orders(const coffer_mux *mux) {
 }
 
 uint64_t coffer_mux_due_us(const coffer_mux *mux) {
-    return mux->tasks_due_us < mux->service_us ? mux->tasks_due_us : mux->service_us;
+    uint64_t due_us = mux->tasks_due_us < mux->service_us ? mux->tasks_due_us : mux->service_us;
+    return mux->beat_us < due_us ? mux->beat_us : due_us;
 }
 
 /* ---- what happened --------------------------------------------------------------------------------------------------- */
@@ -314,8 +319,12 @@ void coffer_mux_fed(coffer_mux *mux, uint32_t name, coffer_slice in, uint64_t no
     if (link != NULL) {
         enter(mux, now_us);
         link->moved_us = mux->now_us;
+        bool is_channel = link->standing != NULL;
         coffer_conn_feed(link->conn, in, coffer__mux_ms(mux->now_us));
         coffer__mux_link_told(mux, link);
+        if (is_channel) {
+            coffer__mux_beat(mux);
+        }
         leave(mux);
     }
 }
@@ -372,6 +381,9 @@ void coffer_mux_tick(coffer_mux *mux, uint64_t now_us) {
     }
     if (mux->now_us >= mux->service_us) {
         serve(mux);
+    }
+    if (mux->now_us >= mux->beat_us) {
+        coffer__mux_beat(mux);
     }
     leave(mux);
 }

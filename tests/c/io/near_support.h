@@ -46,12 +46,9 @@ static inline void tell(const char *command) {
 
 /* With copies; what it does is begun by its first call. */
 static inline coffer_cache *open_near(const char *more) {
-    coffer_cache *cache = open_at(server.port, more);
-    coffer__family *family = cache->family;
-    coffer__pools_free(family->pools);
-    assert_int_equal(coffer__near_new(&family->client->copies, 1 << 20), COFFER_OK);
-    assert_int_equal(coffer__pools_new(&family->pools, family->client), COFFER_OK);
-    return cache;
+    char url[200];
+    snprintf(url, sizeof url, "&near=process&near_bytes=1MiB%s", more);
+    return open_at(server.port, url);
 }
 
 static inline coffer__near *copies_of(const coffer_cache *cache) {
