@@ -5,6 +5,9 @@
 #include "near/copies.h"
 #include "policy/nodes.h"
 
+/* Where the server does not tell what changes, an old value may be used for so long. */
+enum { UNTRACKED_MS = 1000 };
+
 /* ---- which one ---- */
 
 /* Any process has to come to the same: the key of this hash is no secret. */
@@ -85,15 +88,12 @@ coffer_status coffer__nearby_join(coffer_namespace *ns, coffer_error *error) {
     return COFFER_OK;
 }
 
-/* Until there is one. */
-__attribute__((weak)) int coffer__client_channel_of(const coffer_client *client, const coffer_endpoint *endpoint) {
-    (void)client;
-    return endpoint->replica ? -1 : 0;
-}
-
 int coffer__nearby_channel(const coffer_namespace *ns, const coffer_call *call, uint64_t *most_ms) {
-    *most_ms = ns->options->near_ttl_ms;
-    return call->endpoint == NULL ? -1 : coffer__client_channel_of(ns->client, call->endpoint);
+    int channel = call->endpoint == NULL ? -1 : coffer__client_channel_of(ns->client, call->endpoint);
+    bool untracked = channel >= 0 && !coffer__channel_is_tracked(coffer__near_coherence(ns->client->copies), (unsigned)channel);
+    bool shorter = untracked && ns->options->near_ttl_ms > UNTRACKED_MS;
+    *most_ms = shorter ? UNTRACKED_MS : ns->options->near_ttl_ms;
+    return channel;
 }
 
 /* ---- own writes ---- */

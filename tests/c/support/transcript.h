@@ -7,7 +7,7 @@
  *     options url=redis+cluster://a,b                              calls go to the conn named like the server they are for, whatever is in use; made anew
  *                                                                  once it has failed; to be read from as a replica, a/r. The refresh is an operation called `refresh`
  *     listen news a                                                   a conn "news" that listens to what the sentinel a announces
- *     near live                                                    who listens for near copies hears all servers now; near lost: nobody any more
+ *     near live                                                    who listens for near copies hears all servers now; near lost: nobody any more; near vouched: they do not tell
  *     near changed app:users:42                                    and hears that this key has changed
  *     down a    up a                                               that server refuses connections, or takes them again
  *     > a GET app:users:42                                         the next command on that conn is exactly this

@@ -2,6 +2,7 @@
 
 #include "cmocka_all.h"
 #include "engine/access.h"
+#include "engine/channel.h"
 #include "engine/client.h"
 #include "near/copies.h"
 
@@ -71,10 +72,13 @@ void transcript_near(coffer_client *client, const char *what, coffer_slice key, 
     coffer__coherence *coherence = coffer__near_coherence(client->copies);
     coffer__lead lead = {.fence = (uint16_t)(atomic_load(&coherence->lead) >> 48)};
     assert_true(coffer__lead_hold(coherence, &lead, 1, now_ms));
-    int channel = coffer__channel_take(coherence, &lead, 1);
+    const coffer_endpoint scripted = {.host = {"scripted", 8}, .path = {NULL, 0}, .port = 6379};
+    int channel = coffer__channel_take(coherence, &lead, coffer__node_of(&scripted));
     assert_true(channel >= 0);
     if (strcmp(what, "live") == 0) {
         assert_true(coffer__channel_heard(coherence, &lead, (unsigned)channel, now_ms, now_ms));
+    } else if (strcmp(what, "vouched") == 0) {
+        assert_true(coffer__channel_vouched(coherence, &lead, (unsigned)channel, now_ms));
     } else if (strcmp(what, "lost") == 0) {
         coffer__channel_lost(coherence, &lead, (unsigned)channel);
     } else {
