@@ -55,7 +55,8 @@ typedef enum coffer_log_level {
     X(LOAD_FAILED,       WARNING, "a loader failed") \
     X(OUTAGE_BEGAN,      WARNING, "a server cannot be asked: operations go on without it, as the option 'on_outage' says") \
     X(OUTAGE_ENDED,      INFO,    "a server that could not be asked has answered again") \
-    X(OWED_FORGOTTEN,    WARNING, "the cache was closed while keys were still to be deleted: their old values may be served until their TTL ends")
+    X(OWED_FORGOTTEN,    WARNING, "the cache was closed while keys were still to be deleted: their old values may be served until their TTL ends") \
+    X(NEAR_PRIVATE,      WARNING, "the near cache that processes share cannot be used: this process has one of its own")
 /* clang-format on */
 
 typedef enum coffer_log_event {

@@ -1,121 +1,29 @@
 #include "near.h"
 
-#include "base/alloc.h"
-#include "base/hash.h"
-#include "base/lock.h"
-#include "base/random.h"
+#include "arena.h"
 #include "number.h"
-#include "shard.h"
 
-enum { SHARDS_MAX = 16, LINE_BYTES = 64, LOCK_BYTES = 64 };
-
-#define MEMORY_MIN ((size_t)1024 * 1024)
-
-/* What is this process's own; the arena holds the rest. */
-struct coffer__near {
-    coffer__coherence coherence;
-    coffer__hash_key secret;
-    uint64_t check_secret;
-    size_t memory_bytes;
-    size_t shard_count; /* a power of two */
-    coffer__shard shards[SHARDS_MAX];
-    coffer__lock *locks[SHARDS_MAX];
-    void *memory;
-};
-
-/* The key's shard, held. */
+/* The key's shard, held; NULL: it could not be had in time, which a private arena does not know. */
 typedef struct place {
-    coffer__lock *lock;
+    coffer__near *near;
     coffer__shard *shard;
     uint64_t hash;
+    size_t number;
 } place;
 
+static place enter_hash(coffer__near *near, uint64_t hash) {
+    size_t number = coffer__shard_number(near, hash);
+    coffer__shard *shard = coffer__arena_enter(near, number) ? &near->shards[number] : NULL;
+    return (place){.near = near, .shard = shard, .hash = hash, .number = number};
+}
+
 static place enter(coffer__near *near, coffer_slice key) {
-    uint64_t hash = coffer__hash(near->secret, key);
-    size_t number = (size_t)hash & (near->shard_count - 1);
-    place at = {near->locks[number], &near->shards[number], hash};
-    coffer__lock_take(at.lock);
-    return at;
+    return enter_hash(near, coffer__hash(near->secret, key));
 }
 
 static coffer_status leave(place at, coffer_status status) {
-    coffer__lock_drop(at.lock);
+    coffer__arena_leave(at.near, at.number);
     return status;
-}
-
-/* At least a MiB each; and what is a sixteenth of the memory, up to 4 MiB, is to fit (a shard takes records of three quarters of its log, which is five
- * sixths of it). */
-static size_t shards_for(size_t memory_bytes) {
-    const size_t most = 4 * MEMORY_MIN, wanted = memory_bytes / 16 < most ? memory_bytes / 16 : most;
-    size_t count = 1;
-    while (count < SHARDS_MAX && memory_bytes / (count * 2) >= MEMORY_MIN && memory_bytes / (count * 2) / 8 * 5 >= wanted) {
-        count *= 2;
-    }
-    return count;
-}
-
-/* Cuts the memory so that this object, the locks and the arena together stay within memory_bytes. */
-static coffer_status take_memory(coffer__near *near) {
-    size_t arena_bytes = near->memory_bytes - sizeof *near - near->shard_count * LOCK_BYTES;
-    near->memory = coffer__alloc(arena_bytes);
-    if (near->memory == NULL || coffer__random_bytes(&near->secret, sizeof near->secret) != COFFER_OK ||
-        coffer__random_bytes(&near->check_secret, sizeof near->check_secret) != COFFER_OK) {
-        return COFFER_NO_MEMORY;
-    }
-    size_t skipped = (LINE_BYTES - (uintptr_t)near->memory % LINE_BYTES) % LINE_BYTES;
-    size_t shard_bytes = (arena_bytes - LINE_BYTES) / near->shard_count / LINE_BYTES * LINE_BYTES;
-    coffer__shard_plan plan = coffer__shard_plan_of(shard_bytes);
-    for (size_t i = 0; i < near->shard_count; i++) {
-        coffer__shard_attach(&near->shards[i], (char *)near->memory + skipped + i * shard_bytes, &plan, near->check_secret);
-        coffer__shard_init(&near->shards[i]);
-        near->locks[i] = coffer__lock_new();
-        if (near->locks[i] == NULL) {
-            return COFFER_NO_MEMORY;
-        }
-    }
-    return COFFER_OK;
-}
-
-coffer_status coffer__near_new(coffer__near **out, size_t memory_bytes) {
-    *out = NULL;
-    if (memory_bytes < MEMORY_MIN) {
-        return COFFER_ARG;
-    }
-    coffer__near *near = (coffer__near *)coffer__alloc_zero(sizeof *near);
-    if (near == NULL) {
-        return COFFER_NO_MEMORY;
-    }
-    coffer__coherence_init(&near->coherence);
-    near->memory_bytes = memory_bytes;
-    near->shard_count = shards_for(memory_bytes);
-    coffer_status status = take_memory(near);
-    if (status != COFFER_OK) {
-        coffer__near_free(near);
-        return status;
-    }
-    *out = near;
-    return COFFER_OK;
-}
-
-void coffer__near_free(coffer__near *near) {
-    if (near == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < near->shard_count; i++) {
-        coffer__lock_free(near->locks[i]);
-    }
-    coffer__release(near->memory);
-    coffer__wipe(near, sizeof *near);
-    coffer__release(near);
-}
-
-void coffer__near_after_fork(coffer__near *near) {
-    for (size_t i = 0; i < near->shard_count; i++) {
-        coffer__lock_reset(near->locks[i]);
-        coffer__shard_recover(&near->shards[i]);
-    }
-    coffer__coherence_init(&near->coherence);
-    atomic_store(&near->coherence.epoch, (uint64_t)coffer__random_u64() | 1);
 }
 
 coffer_status coffer__near_get(coffer__near *near, coffer_slice key, uint64_t now_ms, coffer__buf *out, uint64_t *expires_at_ms) {
@@ -129,6 +37,9 @@ coffer_status coffer__near_get(coffer__near *near, coffer_slice key, uint64_t no
 
 coffer_status coffer__near_read(coffer__near *near, coffer_slice key, uint64_t now_ms, coffer__buf *out, coffer__near_found *found) {
     place at = enter(near, key);
+    if (at.shard == NULL) {
+        return COFFER_AGAIN;
+    }
     coffer__spot spot = coffer__shard_find(at.shard, at.hash, key, now_ms);
     if (spot.slot == NULL) {
         return leave(at, COFFER_MISS);
@@ -175,6 +86,9 @@ static bool is_met(const coffer__shard *shard, const coffer__near_condition *con
 coffer_status coffer__near_put(coffer__near *near, coffer_slice key, coffer_slice value, uint64_t now_ms, uint64_t expires_at_ms,
                                const coffer__near_condition *condition) {
     place at = enter(near, key);
+    if (at.shard == NULL) {
+        return COFFER_NOT_STORED;
+    }
     coffer__spot old = coffer__shard_find(at.shard, at.hash, key, now_ms);
     if (condition != NULL && !is_met(at.shard, condition, &old)) {
         return leave(at, COFFER_NOT_STORED);
@@ -185,6 +99,9 @@ coffer_status coffer__near_put(coffer__near *near, coffer_slice key, coffer_slic
 
 coffer_status coffer__near_delete(coffer__near *near, coffer_slice key, uint64_t now_ms) {
     place at = enter(near, key);
+    if (at.shard == NULL) {
+        return COFFER_AGAIN;
+    }
     coffer__spot spot = coffer__shard_find(at.shard, at.hash, key, now_ms);
     if (spot.slot == NULL) {
         return leave(at, COFFER_MISS);
@@ -195,6 +112,9 @@ coffer_status coffer__near_delete(coffer__near *near, coffer_slice key, uint64_t
 
 coffer_status coffer__near_expire(coffer__near *near, coffer_slice key, uint64_t now_ms, uint64_t expires_at_ms) {
     place at = enter(near, key);
+    if (at.shard == NULL) {
+        return COFFER_AGAIN;
+    }
     coffer__spot spot = coffer__shard_find(at.shard, at.hash, key, now_ms);
     if (spot.slot == NULL) {
         return leave(at, COFFER_MISS);
@@ -232,6 +152,9 @@ static coffer_status add_at(place at, coffer__item *item, int64_t delta, uint64_
 
 coffer_status coffer__near_add(coffer__near *near, coffer_slice key, int64_t delta, uint64_t now_ms, uint64_t expires_at_ms, int64_t *sum) {
     place at = enter(near, key);
+    if (at.shard == NULL) {
+        return COFFER_AGAIN;
+    }
     coffer__item item = {.hash = at.hash, .key = key, .expires_at_ms = expires_at_ms};
     return leave(at, add_at(at, &item, delta, now_ms, sum));
 }
@@ -243,16 +166,23 @@ uint64_t coffer__near_hash(const coffer__near *near, coffer_slice key) {
 }
 
 coffer__coherence *coffer__near_coherence(coffer__near *near) {
-    return &near->coherence;
+    return &near->head->coherence;
+}
+
+static coffer__shard_side *side_of(const coffer__near *near, uint64_t hash) {
+    return &near->head->sides[coffer__shard_number(near, hash)];
 }
 
 uint32_t coffer__near_shard_epoch(const coffer__near *near, uint64_t hash) {
-    return atomic_load_explicit(&near->shards[(size_t)hash & (near->shard_count - 1)].state->epoch, memory_order_acquire);
+    return atomic_load_explicit(&side_of(near, hash)->epoch, memory_order_acquire);
 }
 
 coffer_status coffer__near_put_if(coffer__near *near, uint64_t hash, coffer_slice key, coffer_slice value, const coffer__near_how *how,
                                   uint64_t now_ms, bool (*may)(const void *data), const void *data) {
-    place at = enter(near, key);
+    place at = enter_hash(near, hash);
+    if (at.shard == NULL) {
+        return COFFER_NOT_STORED;
+    }
     if (!may(data)) {
         return leave(at, COFFER_NOT_STORED);
     }
@@ -262,13 +192,19 @@ coffer_status coffer__near_put_if(coffer__near *near, uint64_t hash, coffer_slic
 }
 
 void coffer__near_purge(coffer__near *near, uint64_t hash, coffer_slice key) {
-    place at = enter(near, key);
+    place at = enter_hash(near, hash);
+    if (at.shard == NULL) {
+        atomic_fetch_add_explicit(&side_of(near, hash)->epoch, 1, memory_order_seq_cst);
+        return;
+    }
     coffer__spot spot = coffer__shard_find(at.shard, hash, key, 0);
     if (spot.slot != NULL) {
         coffer__shard_remove(at.shard, &spot);
     }
     leave(at, COFFER_OK);
 }
+
+/* ---- all of it ---- */
 
 /* A cursor is the number of a bucket, counted through all shards, which have as many each. */
 bool coffer__near_scan(coffer__near *near, uint64_t *cursor, size_t bucket_count, uint64_t now_ms, bool (*take)(void *data, coffer_slice key),
@@ -280,23 +216,31 @@ bool coffer__near_scan(coffer__near *near, uint64_t *cursor, size_t bucket_count
         return true;
     }
     uint64_t first = *cursor % per_shard, left = per_shard - first, count = bucket_count < left ? bucket_count : left;
-    coffer__lock_take(near->locks[number]);
-    bool all = coffer__shard_keys(&near->shards[number], (uint32_t)first, (uint32_t)count, now_ms, take, data);
-    coffer__lock_drop(near->locks[number]);
+    bool all = true;
+    if (coffer__arena_enter(near, number)) {
+        all = coffer__shard_keys(&near->shards[number], (uint32_t)first, (uint32_t)count, now_ms, take, data);
+        coffer__arena_leave(near, number);
+    }
     *cursor += count;
     *cursor = *cursor == per_shard * near->shard_count ? 0 : *cursor;
     return all;
 }
 
+static void add_shard(coffer__near_stats *stats, const coffer__shard_state *state) {
+    stats->used_bytes += state->used_bytes;
+    stats->entries += state->entries;
+    stats->evictions += state->evictions;
+    stats->expirations += state->expirations;
+    stats->wiped_shards += state->wiped;
+}
+
 void coffer__near_stats_read(coffer__near *near, coffer__near_stats *stats) {
     *stats = (coffer__near_stats){.memory_bytes = near->memory_bytes};
     for (size_t i = 0; i < near->shard_count; i++) {
-        coffer__shard *shard = &near->shards[i];
-        coffer__lock_take(near->locks[i]);
-        stats->used_bytes += shard->state->used_bytes;
-        stats->entries += shard->state->entries;
-        stats->evictions += shard->state->evictions;
-        stats->expirations += shard->state->expirations;
-        coffer__lock_drop(near->locks[i]);
+        stats->lock_timeouts += atomic_load_explicit(&near->head->sides[i].timeouts, memory_order_relaxed);
+        if (coffer__arena_enter(near, i)) {
+            add_shard(stats, near->shards[i].state);
+            coffer__arena_leave(near, i);
+        }
     }
 }

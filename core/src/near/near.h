@@ -18,23 +18,36 @@ typedef struct coffer__near_stats {
     uint64_t entries;
     uint64_t evictions;
     uint64_t expirations;
+    uint64_t wiped_shards; /* given up because a process died while it was changing them */
+    uint64_t
+        lock_timeouts; /* how often a process went on without a shard that another one held for too long; what such a shard holds is not counted above */
 } coffer__near_stats;
 
 /* All its memory is taken here and never more. ARG under 1 MiB; NO_MEMORY. */
 coffer_status coffer__near_new(coffer__near **near, size_t memory_bytes);
 void coffer__near_free(coffer__near *near);
 
-/* Where a store lies that processes share. One of that name is attached to, where it is this user's and nobody else's and of our layout; else it is made. */
+/* Where a store lies that processes share. One of that name is attached to, where it is this user's and nobody else's; else it is made. The object's name has
+ * the user (or who was named) and the layout behind `name`: web.u33.5f0c91d2. So users do not meet, and a version that lays memory out in another way has its own. */
 typedef struct coffer__near_site {
-    coffer_slice name; /* of the shared memory object, without a slash; empty: from `identity` */
+    coffer_slice name; /* letters, digits, '-', '_', '.'; empty: from `identity` */
     uint64_t identity; /* what its copies are of (deployment, database, prefix, access): in the head, another one is refused */
     size_t memory_bytes; /* where it is made */
-    int descriptor; /* inherited, of a memory object that was made before; -1: none */
+    int descriptor; /* inherited, of a memfd, sealed or (and then still empty) sealable; stays the caller's. -1: none */
     coffer_slice owner, group; /* who may use it besides root, where root makes it: names or numbers; empty: this user alone */
-    bool fallback_private; /* another layout, or no shared memory: a private one instead, and *is_shared says so */
+    bool fallback_private; /* where it cannot be used, a private one instead: logged, and *is_shared says so */
 } coffer__near_site;
+
+/* OPTION (shared.h says what is refused), ARG, NO_MEMORY; told in `error`. Waits for another process that is making it, at most 2 s. */
+coffer_status coffer__near_attach(coffer__near **near, const coffer__near_site *site, coffer_error *error); /* never a private one */
 coffer_status coffer__near_open(coffer__near **near, const coffer__near_site *site, bool *is_shared, coffer_error *error);
-void coffer__near_after_fork(coffer__near *near); /* in the child: locks are free, contents stay */
+
+/* Takes its name away: who has it keeps it, who opens it next makes another. Nothing else does so, not the end of its last process either: it stays until the host
+ * is started again. OK; MISS: there is none of this layout; OPTION. */
+coffer_status coffer__near_remove(const coffer__near_site *site, coffer_error *error);
+
+void coffer__near_after_fork(
+    coffer__near *near); /* in the child: of a private one locks are free and contents stay; a shared one goes on being shared */
 
 /* Copies the value to the end of `out`. OK, MISS, NO_MEMORY. expires_at_ms may be NULL. */
 coffer_status coffer__near_get(coffer__near *near, coffer_slice key, uint64_t now_ms, coffer__buf *out, uint64_t *expires_at_ms);

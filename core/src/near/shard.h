@@ -24,8 +24,7 @@ typedef struct coffer__shard_plan {
 
 /* What is in the arena and belongs to the holder of the lock, but for what is atomic. */
 typedef struct coffer__shard_state {
-    _Alignas(64) _Atomic uint32_t epoch; /* all copies in it died so often */
-    atomic_bool changing; /* a writer is at work: who finds this after it died or after a fork finds half of its work */
+    _Alignas(64) atomic_bool changing; /* a writer is at work: who finds this after it died or after a fork finds half of its work */
     coffer__queues queues;
     uint64_t used_bytes, entries, evictions, expirations;
     uint64_t wiped; /* how often all of it was given up, because a writer died in it or it was damaged */
