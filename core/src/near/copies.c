@@ -1,5 +1,7 @@
 #include "copies.h"
 
+#include "look.h"
+
 /* What a copy is marked with: its epochs and its node. 32 bits | 24 bits | 6 bits, and whether it is negative. */
 static uint64_t mark_of(uint32_t epoch, uint32_t shard_epoch, unsigned channel) {
     return (uint64_t)epoch << 32 | (uint64_t)(shard_epoch & 0xFFFFFF) << 8 | channel;
@@ -52,30 +54,43 @@ coffer_status coffer__near_fill(coffer__near *near, const coffer__near_token *to
 }
 
 /* The epochs are loaded after the value was read: one that ended since makes it a miss. */
-static bool is_valid(coffer__near *near, coffer_slice key, uint64_t mark, uint64_t now_ms) {
+static bool is_valid(coffer__near *near, uint64_t hash, uint64_t mark, uint64_t now_ms) {
     const coffer__coherence *coherence = coffer__near_coherence(near);
     unsigned channel = channel_of(mark);
     return channel < COFFER__CHANNELS_MOST && coffer__channel_is_live(coherence, channel, now_ms) &&
-           (mark & ~(uint64_t)COFFER__MARK_NEGATIVE) ==
-               mark_of(coffer__epoch(coherence), coffer__near_shard_epoch(near, coffer__near_hash(near, key)), channel);
+           (mark & ~(uint64_t)COFFER__MARK_NEGATIVE) == mark_of(coffer__epoch(coherence), coffer__near_shard_epoch(near, hash), channel);
+}
+
+/* Without a lock, and where that fails without a copy. `out` may be NULL. */
+static coffer_status look(coffer__near *near, coffer_slice key, uint64_t now_ms, coffer__buf *out, coffer__sight *sight) {
+    size_t before = out == NULL ? 0 : out->len;
+    uint64_t hash = coffer__near_hash(near, key);
+    coffer_status status = coffer__look(near, hash, key, now_ms, out, sight);
+    if (status != COFFER_OK) {
+        return status == COFFER_STALE ? COFFER_MISS : status;
+    }
+    if (!is_valid(near, hash, sight->record.mark, now_ms)) {
+        if (out != NULL) {
+            out->len = before;
+        }
+        return COFFER_MISS;
+    }
+    coffer__sight_counts(sight);
+    return COFFER_OK;
 }
 
 coffer_status coffer__near_look(coffer__near *near, coffer_slice key, uint64_t now_ms, coffer__buf *out, coffer__near_found *found) {
-    size_t before = out->len;
-    coffer_status status = coffer__near_read(near, key, now_ms, out, found);
-    if (status == COFFER_OK && !is_valid(near, key, found->mark, now_ms)) {
-        out->len = before;
-        status = COFFER_MISS;
+    coffer__sight sight;
+    coffer_status status = look(near, key, now_ms, out, &sight);
+    if (status == COFFER_OK) {
+        *found = (coffer__near_found){.expires_at_ms = sight.record.expires_at_ms, .mark = sight.record.mark, .version = sight.record.version};
     }
     return status;
 }
 
 bool coffer__near_confirms(coffer__near *near, coffer_slice key, uint64_t version, uint64_t now_ms) {
-    coffer__buf unused = COFFER__BUF_INIT;
-    coffer__near_found found;
-    bool same = coffer__near_look(near, key, now_ms, &unused, &found) == COFFER_OK && found.version == version;
-    coffer__buf_free(&unused);
-    return same;
+    coffer__sight sight;
+    return look(near, key, now_ms, NULL, &sight) == COFFER_OK && sight.record.version == version;
 }
 
 void coffer__near_drop(coffer__near *near, coffer_slice key) {

@@ -1,6 +1,6 @@
 #include "near.h"
 
-#include "arena.h"
+#include "look.h"
 #include "number.h"
 
 /* The key's shard, held; NULL: it could not be had in time, which a private arena does not know. */
@@ -35,8 +35,9 @@ coffer_status coffer__near_get(coffer__near *near, coffer_slice key, uint64_t no
     return status;
 }
 
-coffer_status coffer__near_read(coffer__near *near, coffer_slice key, uint64_t now_ms, coffer__buf *out, coffer__near_found *found) {
-    place at = enter(near, key);
+/* What could not be read without the lock, or has to be counted as expired. */
+static coffer_status read_locked(coffer__near *near, uint64_t hash, coffer_slice key, uint64_t now_ms, coffer__buf *out, coffer__near_found *found) {
+    place at = enter_hash(near, hash);
     if (at.shard == NULL) {
         return COFFER_AGAIN;
     }
@@ -52,6 +53,20 @@ coffer_status coffer__near_read(coffer__near *near, coffer_slice key, uint64_t n
     coffer__slot_count_read(spot.slot, coffer__slot_load(spot.slot));
     *found = (coffer__near_found){.expires_at_ms = spot.record.expires_at_ms, .mark = spot.record.mark, .version = spot.record.version};
     return leave(at, COFFER_OK);
+}
+
+coffer_status coffer__near_read(coffer__near *near, coffer_slice key, uint64_t now_ms, coffer__buf *out, coffer__near_found *found) {
+    coffer__sight sight;
+    uint64_t hash = coffer__hash(near->secret, key);
+    coffer_status status = coffer__look(near, hash, key, now_ms, out, &sight);
+    if (status == COFFER_STALE || status == COFFER_AGAIN) {
+        return read_locked(near, hash, key, now_ms, out, found);
+    }
+    if (status == COFFER_OK) {
+        coffer__sight_counts(&sight);
+        *found = (coffer__near_found){.expires_at_ms = sight.record.expires_at_ms, .mark = sight.record.mark, .version = sight.record.version};
+    }
+    return status;
 }
 
 /* Whether what GETRANGE offset (offset + match_len - 1) would give is what the condition says. */
