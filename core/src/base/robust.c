@@ -5,7 +5,8 @@
 #include <pthread.h>
 #include <time.h>
 
-#if defined(__GLIBC__) && defined(__GLIBC_PREREQ)
+/* GCC 12's ThreadSanitizer does not know pthread_mutex_clocklock. */
+#if defined(__GLIBC__) && defined(__GLIBC_PREREQ) && !defined(__SANITIZE_THREAD__)
 #if __GLIBC_PREREQ(2, 30)
 #define HAS_CLOCKLOCK 1
 #endif
