@@ -73,6 +73,9 @@ enum { SITE_SHORT = -1, SITE_NOTHING = -2, SITE_AFTER = 1 << 16 };
         "pthread_attr_init pthread_attr_setdetachstate pthread_attr_setstacksize pthread_attr_destroy pthread_join") \
     X("where it fails the thread that would have to be ended is not begun", "atexit") \
     X("glibc's never fails", "pthread_mutex_init") \
+    X("of memory that processes share: tests/c/base/test_robust.c shows what comes of their answers", "pthread_mutex_trylock pthread_mutex_clocklock " \
+        "pthread_mutex_timedlock pthread_mutex_consistent pthread_mutexattr_init pthread_mutexattr_setpshared pthread_mutexattr_setrobust " \
+        "pthread_mutexattr_destroy") \
     X("a pause, which may end early", "nanosleep sched_yield") \
     X("where the counter is full it is readable, which is what was wanted", "eventfd_write") \
     X("a futex: its wait may end for nothing, its wake fails on a wrong argument alone", "syscall") \

@@ -33,8 +33,11 @@ static coffer_status say_nil(coffer__local *run) {
     return coffer__reply_add(run->reply, COFFER__REPLY_NIL) == NULL ? COFFER_NO_MEMORY : COFFER_OK;
 }
 
-/* NO_MEMORY and TOO_LARGE of the store as a server would put it. */
+/* What the store answers, as a server would put it. */
 static coffer_status say_failure(coffer__local *run, coffer_status status) {
+    if (status == COFFER_AGAIN) {
+        return say_text(run, COFFER__REPLY_ERROR, COFFER_SLICE("BUSY another process holds that part of the cache, and does not go on"));
+    }
     if (status == COFFER_TOO_LARGE) {
         return say_text(run, COFFER__REPLY_ERROR, COFFER_SLICE("OOM the value does not fit the memory of the cache (option 'memory')"));
     }
@@ -113,7 +116,11 @@ static coffer_status local_set(coffer__local *run) {
 static coffer_status local_unlink(coffer__local *run) {
     int64_t gone = 0;
     for (size_t i = 1; i < run->count; i++) {
-        gone += coffer__near_delete(run->store, run->arguments[i], run->now_ms) == COFFER_OK;
+        coffer_status status = coffer__near_delete(run->store, run->arguments[i], run->now_ms);
+        if (status == COFFER_AGAIN) {
+            return say_failure(run, status);
+        }
+        gone += status == COFFER_OK;
     }
     return say_integer(run, gone);
 }
@@ -132,12 +139,17 @@ static coffer_status local_pttl(coffer__local *run) {
     return say_integer(run, ends_ms == UINT64_MAX ? -1 : (int64_t)(ends_ms - run->now_ms));
 }
 
+static coffer_status expire_at(coffer__local *run, uint64_t ends_ms) {
+    coffer_status status = coffer__near_expire(run->store, run->arguments[1], run->now_ms, ends_ms);
+    return status == COFFER_AGAIN ? say_failure(run, status) : say_integer(run, status == COFFER_OK);
+}
+
 static coffer_status local_pexpire(coffer__local *run) {
-    return say_integer(run, coffer__near_expire(run->store, run->arguments[1], run->now_ms, end_of_life(run, run->arguments[2])) == COFFER_OK);
+    return expire_at(run, end_of_life(run, run->arguments[2]));
 }
 
 static coffer_status local_persist(coffer__local *run) {
-    return say_integer(run, coffer__near_expire(run->store, run->arguments[1], run->now_ms, UINT64_MAX) == COFFER_OK);
+    return expire_at(run, UINT64_MAX);
 }
 
 static coffer_status local_ping(coffer__local *run) {

@@ -42,11 +42,6 @@ uint64_t coffer__nearby_identity(const coffer_options *options) {
     return hash_of(coffer_slice_of(parts, sizeof parts));
 }
 
-__attribute__((weak)) coffer_status coffer__near_open(coffer__near **near, const coffer__near_site *site, bool *is_shared, coffer_error *error) {
-    (void)near, (void)site, (void)is_shared;
-    return coffer__error_set(error, COFFER_UNSUPPORTED, "the option 'near' cannot be 'shared' yet");
-}
-
 static coffer_status open_shared(coffer__near **near, const coffer_options *options, size_t memory_bytes, bool *is_shared, coffer_error *error) {
     const coffer__near_site site = {
         .name = coffer_slice_text(options->near_name),

@@ -117,11 +117,11 @@ const char *coffer__arena_attach(coffer__near *near, void *memory, size_t bytes,
 
 /* ---- shards ---- */
 
-/* Who could not have it in time says so to the others: they do not wait at all, until somebody has had it. */
-static coffer__robust_answer take_shared(coffer__near *near, size_t number) {
+/* Who could not have it in time says so to the others: who can do without does not wait at all, until somebody has had it. */
+static coffer__robust_answer take_shared(coffer__near *near, size_t number, int wait_ms) {
     coffer__shard_side *side = &near->head->sides[number];
     bool is_stuck = atomic_load_explicit(&side->stuck, memory_order_relaxed) != 0;
-    coffer__robust_answer answer = coffer__robust_take(&near->locks[number], is_stuck ? 0 : COFFER__SHARD_WAIT_MS);
+    coffer__robust_answer answer = coffer__robust_take(&near->locks[number], is_stuck && wait_ms <= COFFER__SHARD_WAIT_MS ? 0 : wait_ms);
     if (answer == COFFER__ROBUST_BUSY) {
         atomic_store_explicit(&side->stuck, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&side->timeouts, 1, memory_order_relaxed);
@@ -131,11 +131,11 @@ static coffer__robust_answer take_shared(coffer__near *near, size_t number) {
     return answer;
 }
 
-bool coffer__arena_enter(coffer__near *near, size_t number) {
+bool coffer__arena_enter(coffer__near *near, size_t number, int wait_ms) {
     if (!near->is_shared) {
         return coffer__robust_take(&near->locks[number], COFFER__ROBUST_FOR_EVER) == COFFER__ROBUST_TAKEN;
     }
-    coffer__robust_answer answer = take_shared(near, number);
+    coffer__robust_answer answer = take_shared(near, number, wait_ms);
     if (answer == COFFER__ROBUST_ORPHANED) {
         coffer__shard_recover(&near->shards[number]);
     }

@@ -24,7 +24,8 @@ enum {
     COFFER__ARENA_VERSION = 1,
     COFFER__SHARDS_MOST = 16,
     COFFER__ARENA_PAGE = 4096,
-    COFFER__SHARD_WAIT_MS = 5 /* how long a process waits for a shard of a shared arena */
+    COFFER__SHARD_WAIT_MS = 5, /* how long a process waits for a shard of a shared arena: copies can do without */
+    COFFER__STORE_WAIT_MS = 1000 /* where there is no server behind it */
 };
 
 #define COFFER__ARENA_MAGIC UINT64_C(0x31304152454E4F43) /* "CONERA01" */
@@ -80,8 +81,8 @@ static inline size_t coffer__shard_number(const coffer__near *near, uint64_t has
     return (size_t)hash & (near->shard_count - 1);
 }
 
-/* The shard's lock; one whose last holder died in it is wiped. False (of a shared arena alone): it could not be had in time. */
-bool coffer__arena_enter(coffer__near *near, size_t number);
+/* The shard's lock; one whose last holder died in it is wiped. False (of a shared arena alone): it could not be had in time. Of a private one nobody gives up. */
+bool coffer__arena_enter(coffer__near *near, size_t number, int wait_ms);
 void coffer__arena_leave(coffer__near *near, size_t number);
 
 void coffer__arena_after_fork(coffer__near *near); /* a private one's, in the child */

@@ -4,7 +4,6 @@ enum { TRIES = 8 };
 
 /* One try: what was seen counts if the sequence is still the first one. */
 typedef struct try {
-    const coffer__near *near;
     const coffer__shard *shard;
     coffer__bucket *bucket;
     uint64_t first;
@@ -31,11 +30,9 @@ static bool find(const try *this, coffer__sight *sight, coffer__place *place) {
     return false;
 }
 
-/* A writer takes an entry out before it appends its next value: in between nothing is there. For a copy that is a miss like another; a store without a
- * server behind it has to say what was there all the time, so it looks again with the lock. */
-static coffer_status absent(const try *this) {
-    bool may_come_back = !this->near->is_shared && atomic_load_explicit(&this->shard->state->changing, memory_order_acquire);
-    return is_undisturbed(this) && !may_come_back ? COFFER_MISS : COFFER_AGAIN;
+static coffer_status absent(const try *this, coffer__sight *sight) {
+    sight->may_come_back = atomic_load_explicit(&this->shard->state->changing, memory_order_acquire);
+    return is_undisturbed(this) ? COFFER_MISS : COFFER_AGAIN;
 }
 
 /* Damaged memory is a miss: what is stored next takes its place. */
@@ -68,7 +65,7 @@ static coffer_status look_once(const try *this, uint64_t now_ms, coffer__buf *ou
         return COFFER_AGAIN;
     }
     if (!find(this, sight, &place)) {
-        return absent(this);
+        return absent(this, sight);
     }
     bool is_over = sight->record.expires_at_ms <= now_ms;
     if (!is_over && out != NULL) {
@@ -78,7 +75,7 @@ static coffer_status look_once(const try *this, uint64_t now_ms, coffer__buf *ou
 }
 
 coffer_status coffer__look(const coffer__near *near, uint64_t hash, coffer_slice key, uint64_t now_ms, coffer__buf *out, coffer__sight *sight) {
-    try this = {.near = near, .shard = &near->shards[coffer__shard_number(near, hash)], .hash = hash, .key = key};
+    try this = {.shard = &near->shards[coffer__shard_number(near, hash)], .hash = hash, .key = key};
     coffer_status status = COFFER_AGAIN;
     this.bucket = coffer__shard_bucket(this.shard, hash);
     for (int i = 0; i < TRIES && status == COFFER_AGAIN; i++) {

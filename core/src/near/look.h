@@ -9,6 +9,7 @@ typedef struct coffer__sight {
     coffer__record record;
     _Atomic uint64_t *slot;
     uint64_t slot_seen;
+    bool may_come_back; /* of a miss: its shard was being changed, and a value that is replaced is out for a moment */
 } coffer__sight;
 
 /* The entry of the key, whose hash that is; its value is appended to `out`, but where that is NULL. OK; MISS; STALE: its time has passed; NO_MEMORY; AGAIN: it was

@@ -11,14 +11,14 @@ typedef struct place {
     size_t number;
 } place;
 
-static place enter_hash(coffer__near *near, uint64_t hash) {
+static place enter_hash(coffer__near *near, uint64_t hash, int wait_ms) {
     size_t number = coffer__shard_number(near, hash);
-    coffer__shard *shard = coffer__arena_enter(near, number) ? &near->shards[number] : NULL;
+    coffer__shard *shard = coffer__arena_enter(near, number, wait_ms) ? &near->shards[number] : NULL;
     return (place){.near = near, .shard = shard, .hash = hash, .number = number};
 }
 
 static place enter(coffer__near *near, coffer_slice key) {
-    return enter_hash(near, coffer__hash(near->secret, key));
+    return enter_hash(near, coffer__hash(near->secret, key), COFFER__STORE_WAIT_MS);
 }
 
 static coffer_status leave(place at, coffer_status status) {
@@ -35,9 +35,9 @@ coffer_status coffer__near_get(coffer__near *near, coffer_slice key, uint64_t no
     return status;
 }
 
-/* What could not be read without the lock, or has to be counted as expired. */
+/* What could not be read without the lock, has to be counted as expired, or may have been out only because it was being replaced. */
 static coffer_status read_locked(coffer__near *near, uint64_t hash, coffer_slice key, uint64_t now_ms, coffer__buf *out, coffer__near_found *found) {
-    place at = enter_hash(near, hash);
+    place at = enter_hash(near, hash, COFFER__STORE_WAIT_MS);
     if (at.shard == NULL) {
         return COFFER_AGAIN;
     }
@@ -59,7 +59,7 @@ coffer_status coffer__near_read(coffer__near *near, coffer_slice key, uint64_t n
     coffer__sight sight;
     uint64_t hash = coffer__hash(near->secret, key);
     coffer_status status = coffer__look(near, hash, key, now_ms, out, &sight);
-    if (status == COFFER_STALE || status == COFFER_AGAIN) {
+    if (status == COFFER_STALE || status == COFFER_AGAIN || (status == COFFER_MISS && sight.may_come_back)) {
         return read_locked(near, hash, key, now_ms, out, found);
     }
     if (status == COFFER_OK) {
@@ -102,7 +102,7 @@ coffer_status coffer__near_put(coffer__near *near, coffer_slice key, coffer_slic
                                const coffer__near_condition *condition) {
     place at = enter(near, key);
     if (at.shard == NULL) {
-        return COFFER_NOT_STORED;
+        return COFFER_AGAIN;
     }
     coffer__spot old = coffer__shard_find(at.shard, at.hash, key, now_ms);
     if (condition != NULL && !is_met(at.shard, condition, &old)) {
@@ -194,7 +194,7 @@ uint32_t coffer__near_shard_epoch(const coffer__near *near, uint64_t hash) {
 
 coffer_status coffer__near_put_if(coffer__near *near, uint64_t hash, coffer_slice key, coffer_slice value, const coffer__near_how *how,
                                   uint64_t now_ms, bool (*may)(const void *data), const void *data) {
-    place at = enter_hash(near, hash);
+    place at = enter_hash(near, hash, COFFER__SHARD_WAIT_MS);
     if (at.shard == NULL) {
         return COFFER_NOT_STORED;
     }
@@ -207,7 +207,7 @@ coffer_status coffer__near_put_if(coffer__near *near, uint64_t hash, coffer_slic
 }
 
 void coffer__near_purge(coffer__near *near, uint64_t hash, coffer_slice key) {
-    place at = enter_hash(near, hash);
+    place at = enter_hash(near, hash, COFFER__SHARD_WAIT_MS);
     if (at.shard == NULL) {
         atomic_fetch_add_explicit(&side_of(near, hash)->epoch, 1, memory_order_seq_cst);
         return;
@@ -232,7 +232,7 @@ bool coffer__near_scan(coffer__near *near, uint64_t *cursor, size_t bucket_count
     }
     uint64_t first = *cursor % per_shard, left = per_shard - first, count = bucket_count < left ? bucket_count : left;
     bool all = true;
-    if (coffer__arena_enter(near, number)) {
+    if (coffer__arena_enter(near, number, COFFER__STORE_WAIT_MS)) {
         all = coffer__shard_keys(&near->shards[number], (uint32_t)first, (uint32_t)count, now_ms, take, data);
         coffer__arena_leave(near, number);
     }
@@ -253,7 +253,7 @@ void coffer__near_stats_read(coffer__near *near, coffer__near_stats *stats) {
     *stats = (coffer__near_stats){.memory_bytes = near->memory_bytes};
     for (size_t i = 0; i < near->shard_count; i++) {
         stats->lock_timeouts += atomic_load_explicit(&near->head->sides[i].timeouts, memory_order_relaxed);
-        if (coffer__arena_enter(near, i)) {
+        if (coffer__arena_enter(near, i, COFFER__SHARD_WAIT_MS)) {
             add_shard(stats, near->shards[i].state);
             coffer__arena_leave(near, i);
         }

@@ -69,7 +69,9 @@ typedef struct coffer__near_condition {
     size_t match_len; /* how many bytes at `offset` are compared with `bytes`: min(match_len, what is there) == bytes.len and equal */
 } coffer__near_condition;
 
-/* OK, NOT_STORED (the condition), TOO_LARGE (it would not fit even an empty store). Stored or not, an older value of the key is never left behind a TOO_LARGE. */
+/* In all that follows AGAIN, of a shared store alone: another process has held that part of it for a second (it may be stopped); nothing was changed.
+ *
+ * OK, NOT_STORED (the condition), TOO_LARGE (it would not fit even an empty store). Stored or not, an older value of the key is never left behind a TOO_LARGE. */
 coffer_status coffer__near_put(coffer__near *near, coffer_slice key, coffer_slice value, uint64_t now_ms, uint64_t expires_at_ms,
                                const coffer__near_condition *condition);
 coffer_status coffer__near_delete(coffer__near *near, coffer_slice key, uint64_t now_ms); /* OK, MISS */
