@@ -13,6 +13,7 @@
 
 %{
 #include "native_loop.h"
+#include "native_near.h"
 %}
 
 %init %{
@@ -193,13 +194,16 @@
     SWIG_arg++;
 }
 
-/* ---- written by hand in native.c, native_calls.c, native_tables.c and native_loop.c ---- */
+/* ---- written by hand in native.c, native_calls.c, native_tables.c, native_near.c and native_loop.c ---- */
 
 %define COFFER_NATIVE(name)
 %native(name) int coffer__lua_##name(lua_State *L);
 %enddef
 COFFER_NATIVE(get)
 COFFER_NATIVE(entry)
+COFFER_NATIVE(peek)
+COFFER_NATIVE(peek_entry)
+COFFER_NATIVE(keep_objects)
 COFFER_NATIVE(set)
 COFFER_NATIVE(delete)
 COFFER_NATIVE(get_many)

@@ -1,4 +1,5 @@
 #include "native_loop.h"
+#include "native_near.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -115,6 +116,8 @@ static int handle_gc(lua_State *lua) {
         handle->is_closed = true;
         handle->is_owned = false;
         forget_credentials(lua, handle);
+        coffer__lua_near_clear(lua, &handle->near);
+        coffer__lua_near_free(&handle->near);
         handle_settle(handle);
     }
     return 0;
@@ -124,6 +127,7 @@ int coffer__lua_close(lua_State *lua) {
     coffer__lua_handle *handle = coffer__lua_handle_of(lua, 1);
     handle->is_closed = true;
     forget_credentials(lua, handle);
+    coffer__lua_near_clear(lua, &handle->near);
     handle_settle(handle);
     return 0;
 }

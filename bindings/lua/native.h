@@ -41,12 +41,24 @@ typedef struct coffer__lua_fault {
 typedef struct coffer__lua_loop coffer__lua_loop; /* native_loop.h */
 typedef struct coffer__lua_op coffer__lua_op;
 
+/* What reads of what is near need (native_near.h). Zeroed is empty. */
+typedef struct coffer__lua_near {
+    coffer_room *room; /* NULL before the first peek, and after a large value */
+    coffer__lua_text text; /* scratch of what is pushed */
+    bool is_busy; /* the room is being read */
+    uint32_t read_count; /* some are timed */
+    int values; /* in the registry, where slot_count is not 0 */
+    uint64_t *versions; /* of the entries that the values were made of, by slot; 0: none is there */
+    size_t slot_count, slot_next;
+} coffer__lua_near;
+
 typedef struct coffer__lua_handle {
     coffer_cache *cache; /* NULL before it was opened, and once it was really closed */
     coffer__lua_loop *loop; /* counted: runs its ops; NULL: the blocking driver does */
     size_t op_count; /* ops alive */
     bool is_owned; /* by a userdata that was not collected yet */
     bool is_closed; /* for new calls */
+    coffer__lua_near near;
     int credentials; /* in the registry: the function that is asked at each connect; LUA_NOREF: none */
 } coffer__lua_handle;
 

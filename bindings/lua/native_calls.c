@@ -1,4 +1,5 @@
 #include "native_loop.h"
+#include "native_near.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -18,27 +19,36 @@ static bool is_answered(coffer_status status) {
     return status == COFFER_OK || status == COFFER_STALE;
 }
 
-/* The answer of a read that is done: value, nil, source; or nil, nil, "negative" or nil; or nil, message, code. Settles. */
-static int read_answer(lua_State *lua, coffer__lua_op *op) {
-    coffer_status status = coffer__lua_op_status(op);
-    const coffer_value *value = coffer_op_value(op->op);
+/* value, nil, source; or nil, nil, "negative" or nil; or nil, message, code */
+int coffer__lua_push_read(lua_State *lua, coffer_status status, const coffer_value *value, coffer__lua_text *scratch) {
+    const char *source = value->source == COFFER_SOURCE_NONE ? NULL : coffer_source_name(value->source);
     coffer__lua_fault fault = {COFFER_OK, NULL};
-    if (status < 0) {
-        return coffer__lua_op_fail(lua, op);
-    }
     if (is_answered(status)) {
-        fault = coffer__lua_push_value(lua, value, &op->text);
+        fault = coffer__lua_push_value(lua, value, scratch);
     } else {
         lua_pushnil(lua);
     }
-    const char *source = value->source == COFFER_SOURCE_NONE ? NULL : coffer_source_name(value->source);
-    coffer__lua_op_settle(op);
     if (fault.status < 0) {
         return coffer__lua_fail_fault(lua, fault);
     }
     lua_pushnil(lua);
     lua_pushstring(lua, source); /* nil for NULL */
     return 3;
+}
+
+/* The answer of an op that is done, made by `push`. Settles. */
+static int push_answer(lua_State *lua, coffer__lua_op *op, coffer__lua_push *push) {
+    coffer_status status = coffer__lua_op_status(op);
+    if (status < 0) {
+        return coffer__lua_op_fail(lua, op);
+    }
+    int pushed = push(lua, status, coffer_op_value(op->op), &op->text);
+    coffer__lua_op_settle(op);
+    return pushed;
+}
+
+static int read_answer(lua_State *lua, coffer__lua_op *op) {
+    return push_answer(lua, op, coffer__lua_push_read);
 }
 
 static void set_number(lua_State *lua, const char *name, double number) {
@@ -70,27 +80,32 @@ static void set_entry(lua_State *lua, const coffer_value *value) {
 }
 
 /* A table without its value, and the value; or nil, nil for a miss; an absence is an entry without a value. */
-static int entry_answer(lua_State *lua, coffer__lua_op *op) {
-    coffer_status status = coffer__lua_op_status(op);
-    const coffer_value *value = coffer_op_value(op->op);
-    if (status < 0 || (status == COFFER_MISS && value->source != COFFER_SOURCE_NEGATIVE)) {
-        return read_answer(lua, op);
+int coffer__lua_push_entry(lua_State *lua, coffer_status status, const coffer_value *value, coffer__lua_text *scratch) {
+    if (status == COFFER_MISS && value->source != COFFER_SOURCE_NEGATIVE) {
+        return coffer__lua_push_read(lua, status, value, scratch);
     }
     coffer__lua_fault fault = {COFFER_OK, NULL};
     lua_createtable(lua, 0, 8);
     set_entry(lua, value);
     if (is_answered(status)) {
-        fault = coffer__lua_push_value(lua, value, &op->text);
+        fault = coffer__lua_push_value(lua, value, scratch);
         if (fault.status == COFFER_OK) {
             lua_setfield(lua, -2, "value");
         }
     }
-    coffer__lua_op_settle(op);
     return fault.status < 0 ? coffer__lua_fail_fault(lua, fault) : 1;
 }
 
+static int entry_answer(lua_State *lua, coffer__lua_op *op) {
+    return push_answer(lua, op, coffer__lua_push_entry);
+}
+
 /* What get and entry share: (handle, key, stale, timeout_ms). */
-static int read_one(lua_State *lua, coffer__lua_answer answer) {
+static int read_one(lua_State *lua, int (*read_near)(lua_State *, coffer__lua_handle *), coffer__lua_answer answer) {
+    int pushed = read_near(lua, coffer__lua_handle_of(lua, 1));
+    if (pushed != COFFER__LUA_ASK) {
+        return pushed;
+    }
     coffer_slice key = coffer__lua_key(lua, 2);
     coffer_read_options options = coffer__lua_read_options(lua, 4);
     options.accept_stale = lua_toboolean(lua, 3) != 0;
@@ -104,12 +119,12 @@ static int read_one(lua_State *lua, coffer__lua_answer answer) {
 
 /* (handle, key, stale, timeout_ms) -> value, nil, source */
 int coffer__lua_get(lua_State *lua) {
-    return read_one(lua, read_answer);
+    return read_one(lua, coffer__lua_near_get, read_answer);
 }
 
 /* (handle, key, stale, timeout_ms) -> entry */
 int coffer__lua_entry(lua_State *lua) {
-    return read_one(lua, entry_answer);
+    return read_one(lua, coffer__lua_near_entry, entry_answer);
 }
 
 static int done_answer(lua_State *lua, coffer__lua_op *op) {

@@ -80,12 +80,23 @@ end
 
 -- ---- opening and closing ----
 
-local function wrap(handle, credentials)
+local function wrap(handle, credentials, kept)
     if credentials then
         core.ask(handle, credentials)
     end
-    local children = setmetatable({}, {__mode = "k"})
-    return setmetatable({_handle = handle, _children = children, _credentials = credentials}, Cache)
+    if kept > 0 then
+        local _, err, code = core.keep_objects(handle, kept)
+        if err then
+            core.close(handle)
+            return nil, err, code
+        end
+    end
+    return setmetatable({
+        _handle = handle,
+        _children = setmetatable({}, {__mode = "k"}),
+        _credentials = credentials,
+        _kept = kept,
+    }, Cache)
 end
 
 --- Opens a cache: mem://, redis://user:password@host:port/db, rediss:// (TLS), unix:///path?db=0.
@@ -94,6 +105,8 @@ end
 -- With from_environment = true COFFER_<OPTION> and the usual names (REDIS_URL, ...) are read first.
 -- credentials: a function, called at each connect, that returns a password, or user name and
 -- password. It may neither use this cache nor yield; where it fails the call answers CREDENTIALS.
+-- near_objects: so many values are kept for as long as the near cache (option near, or mem://)
+-- holds what they were made of, and get answers the same table again: copy what you change.
 -- No connection is made before the first call that needs one.
 function coffer.open(url, opts)
     if url ~= nil and type(url) ~= "string" then
@@ -101,6 +114,7 @@ function coffer.open(url, opts)
     end
     opts = arguments.options_table(opts)
     local credentials = arguments.take_credentials(opts)
+    local kept = arguments.take_kept(opts) or 0
     local wanted, err, code = opening.options(url, opts)
     if not wanted then
         return nil, err, code
@@ -110,7 +124,7 @@ function coffer.open(url, opts)
     if not handle then
         return nil, err, code
     end
-    return wrap(handle, credentials)
+    return wrap(handle, credentials, kept)
 end
 
 --- Another namespace of the same server or memory: shares connections and store; other options are
@@ -122,11 +136,17 @@ function Cache:namespace(name, opts)
     if type(name) ~= "string" then
         error("coffer: a namespace is a string, not " .. type(name), 2)
     end
-    local handle, err, code = opening.namespace(self._handle, name, arguments.options_table(opts))
+    opts = arguments.options_table(opts)
+    local kept = arguments.take_kept(opts) or self._kept
+    local handle, err, code = opening.namespace(self._handle, name, opts)
     if not handle then
         return nil, err, code
     end
-    local child = wrap(handle, self._credentials)
+    local child
+    child, err, code = wrap(handle, self._credentials, kept)
+    if not child then
+        return nil, err, code
+    end
     self._children[child] = true
     return child
 end

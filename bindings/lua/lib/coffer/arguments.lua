@@ -148,6 +148,19 @@ function arguments.take_credentials(opts)
     return credentials
 end
 
+local KEPT_MOST = 10000000
+
+--- How many values are kept: the option near_objects, which is taken out of the options; nil where
+-- it is not there. Raises at `level`, of the caller's caller without it.
+function arguments.take_kept(opts, level)
+    local count = opts.near_objects
+    opts.near_objects = nil
+    if count ~= nil and not (arguments.is_integer(count) and count >= 0 and count <= KEPT_MOST) then
+        error("coffer: near_objects is an integer from 0 to 10000000", level or 3)
+    end
+    return count
+end
+
 local function option_text(name, value)
     local kind = type(value)
     if kind == "boolean" or kind == "string" then

@@ -6,8 +6,9 @@
 --
 -- Answers are `value, err, source`: see coffer.lua; what is a value, a key and a time is told there
 -- too. In phases that cannot wait for a server (init, init_worker, set, header_filter, body_filter,
--- log, balancer) reads answer nil, a sentence, "UNSUPPORTED"; writes are queued: true, nil,
--- "queued". With mem:// all is answered in each of them. docs/openresty.md has the table.
+-- log, balancer) get, get_entry, get_many and peek answer what is near (option near), and else, as
+-- all other reads do, nil, a sentence, "UNSUPPORTED"; writes are queued: true, nil, "queued".
+-- With mem:// all is answered in each of them. docs/openresty.md has the table.
 
 if type(ngx) ~= "table" then
     error('resty.coffer runs inside of nginx; elsewhere there is require "coffer"', 0)
@@ -77,14 +78,21 @@ end
 local run = running.with(handle_of)
 operations.add_to(Cache, run)
 
-local function wrap(handle, family)
+local function wrap(handle, family, kept)
+    if kept > 0 then
+        local _, err, code = core.keep_objects(handle, kept)
+        if err then
+            core.close(handle)
+            return nil, err, code
+        end
+    end
     family.handles[handle] = true
     family.open_count = family.open_count + 1
     running.belongs(handle, family)
     if family.driver and family.pid == worker_pid() then
         core.loop_attach(handle, family.driver.loop)
     end
-    return setmetatable({_handle = handle, _family = family}, Cache)
+    return setmetatable({_handle = handle, _family = family, _kept = kept}, Cache)
 end
 
 -- ---- opening and closing ----
@@ -117,7 +125,8 @@ end
 
 --- A cache of this namespace. Asked for again with the same in the same worker it is the same.
 --
--- opts: url, and all that coffer.options() lists; credentials (a function; it may yield); neg_ttl
+-- opts: url, and all that coffer.options() lists; near_objects (as coffer.open has it, for this
+-- namespace, in each worker); credentials (a function; it may yield); neg_ttl
 -- and resurrect_ttl as other words for negative_ttl and stale_ttl; queue_max and queue_max_bytes,
 -- the bounds of queued writes. nil, message, code where something cannot be had in nginx.
 function coffer.new(name, opts)
@@ -148,7 +157,10 @@ function coffer.new(name, opts)
     if not handle then
         return nil, err, code
     end
-    cache = wrap(handle, family)
+    cache, err, code = wrap(handle, family, given.kept)
+    if not cache then
+        return nil, err, code
+    end
     cache._key = key
     caches[key] = cache
     return cache
@@ -162,11 +174,13 @@ function Cache:namespace(name, opts)
     if type(name) ~= "string" then
         error("coffer: a namespace is a string, not " .. type(name), 2)
     end
-    local handle, err, code = opening.namespace(self._handle, name, arguments.options_table(opts))
+    opts = arguments.options_table(opts)
+    local kept = arguments.take_kept(opts) or self._kept
+    local handle, err, code = opening.namespace(self._handle, name, opts)
     if not handle then
         return nil, err, code
     end
-    return wrap(handle, self._family)
+    return wrap(handle, self._family, kept)
 end
 
 --- Closes this namespace, for all who have it; with the last one of a client its connections.

@@ -13,14 +13,14 @@ local concat, sort = table.concat, table.sort
 local QUEUE_MAX, QUEUE_MAX_BYTES = 1000, 16 * 1024 * 1024
 local ALIASES = {neg_ttl = "negative_ttl", resurrect_ttl = "stale_ttl"}
 local NOT_HERE = { -- options of lua-resty-mlcache
-    lru_size = "there is no cache in the worker's Lua memory yet",
-    lru = "there is no cache in the worker's Lua memory yet",
+    lru_size = "near_objects keeps so many values in the worker's Lua memory (with near)",
+    lru = "near_objects keeps values in the worker's Lua memory (with near)",
     shm_miss = "absences are kept where values are (negative_ttl)",
     shm_locks = "one loader for each key runs without a lua_shared_dict",
     shm_set_tries = "nothing is kept in a lua_shared_dict",
     resty_lock_opts = "one loader for each key runs without lua-resty-lock (timeout)",
-    ipc_shm = "workers share the server, not a lua_shared_dict",
-    ipc = "workers share the server, not a lua_shared_dict",
+    ipc_shm = "the server tells what changes (near)",
+    ipc = "the server tells what changes (near)",
     l1_serializer = "values are what they were stored as",
 }
 
@@ -51,8 +51,9 @@ function fitting.options(opts)
     if opts ~= nil and type(opts) ~= "table" then
         error("coffer: it is new(name, opts), and options are a table, not " .. type(opts), 3)
     end
-    local parts = {own = {}, client = {}, namespace = {}}
-    for name, value in pairs(opts or {}) do
+    opts = arguments.options_table(opts)
+    local parts = {own = {}, client = {}, namespace = {}, kept = arguments.take_kept(opts, 4) or 0}
+    for name, value in pairs(opts) do
         name = ALIASES[name] or name
         if NOT_HERE[name] then
             return nil, "there is no option " .. name .. ": " .. NOT_HERE[name], "OPTION"
@@ -83,7 +84,7 @@ end
 --- What the client and the cache are found again by: digests, as there are secrets in the options.
 function fitting.keys(name, parts)
     local client = line_of(parts.own) .. "\n" .. line_of(parts.client)
-    local all = client .. "\n" .. name .. "\n" .. line_of(parts.namespace)
+    local all = client .. "\n" .. name .. "\n" .. parts.kept .. "\n" .. line_of(parts.namespace)
     return ngx.sha1_bin(client), ngx.sha1_bin(all)
 end
 

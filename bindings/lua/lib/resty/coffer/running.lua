@@ -1,8 +1,8 @@
 --- How operations are run in nginx: the `run` of coffer/operations.lua.
 --
 -- Where the phase may wait, an operation that is not done at once is waited for. Where it may not,
--- what is in this process (mem://) is answered all the same; of a server's reads are refused, and
--- writes queued.
+-- what is in this host's memory (mem://, near copies) is answered all the same; other reads are
+-- refused, and writes queued.
 
 local core = require "coffer.core"
 local driver = require "resty.coffer.driver"
@@ -173,8 +173,35 @@ local function queued_where_it_can(phase, call, handle, ...)
     return queue_made(family, phase, make_held(family.driver.loop, call, handle, ...))
 end
 
-local function reading(call)
-    return answering(call, refused)
+-- What core.peek found, where an operation cannot be waited for.
+local function near_or_refused(phase, is_near, ...)
+    if is_near then
+        return ...
+    end
+    return refused(phase)
+end
+
+-- A read of one key: without an operation where the phase cannot wait for one.
+local function reading(call, peek)
+    return answering(call, function(phase, _, handle, key)
+        return near_or_refused(phase, peek(handle, key))
+    end)
+end
+
+-- All that are known, where each is near.
+local function get_many_near(phase, _, handle, keys)
+    local found = {}
+    for _, key in ipairs(keys) do
+        local is_near, value, err, code = core.peek(handle, key)
+        if not is_near then
+            return refused(phase)
+        end
+        if err then
+            return nil, err, code
+        end
+        found[key] = value
+    end
+    return found
 end
 
 local function writing(call)
@@ -235,10 +262,10 @@ function running.with(handle_of)
 
     return {
         handle_of = handle_of,
-        get = reading(core.get),
-        entry = reading(core.entry),
-        get_many = reading(core.get_many),
-        load_begin = reading(core.load_begin),
+        get = reading(core.get, core.peek),
+        entry = reading(core.entry, core.peek_entry),
+        get_many = answering(core.get_many, get_many_near),
+        load_begin = reading(core.load_begin, core.peek),
         set = writing(core.set),
         delete = writing(core.delete),
         set_many = writing(core.set_many),
