@@ -149,7 +149,7 @@ def nginx(started: Nginx, server: RedisServer) -> Nginx:
         ('return cache:cached("f", function(n) return n * 2 end).refresh(4)', "8 nil loaded"),
         (
             'return coffer.new("n", {lru_size = 5})',
-            "nil there is no option lru_size: there is no cache in the worker's Lua memory yet OPTION",
+            "nil there is no option lru_size: near_objects keeps so many values in the worker's Lua memory (with near) OPTION",
         ),
     ],
 )

@@ -19,8 +19,8 @@ local NOT_HERE = { -- options of lua-resty-mlcache
     shm_locks = "one loader for each key runs without a lua_shared_dict",
     shm_set_tries = "nothing is kept in a lua_shared_dict",
     resty_lock_opts = "one loader for each key runs without lua-resty-lock (timeout)",
-    ipc_shm = "the server tells what changes (near)",
-    ipc = "the server tells what changes (near)",
+    ipc_shm = "the server tells what changes (near), no lua_shared_dict",
+    ipc = "the server tells what changes (near), no lua_shared_dict",
     l1_serializer = "values are what they were stored as",
 }
 
