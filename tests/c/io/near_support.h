@@ -96,4 +96,13 @@ static inline void await_gone(const coffer_cache *cache, const char *key) {
     }
 }
 
+/* Invalidations come in order: when that of the last SET has come, all have. */
+static inline void await_all_heard(const coffer_cache *cache) {
+    while (keep(cache, "test:_:mark", "1") != COFFER_OK) {
+        await_live(cache, true);
+    }
+    tell("SET test:_:mark 2");
+    await_gone(cache, "test:_:mark");
+}
+
 #endif
