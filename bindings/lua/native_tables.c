@@ -109,6 +109,14 @@ static void set_topology(lua_State *lua, const coffer_topology_stats *topology) 
     lua_setfield(lua, -2, "topology");
 }
 
+static void set_near(lua_State *lua, const coffer_near_stats *near) {
+    lua_newtable(lua);
+#define SET(field, help) set_count(lua, #field, near->field);
+    COFFER_NEAR_MAP(SET)
+#undef SET
+    lua_setfield(lua, -2, "near");
+}
+
 static void set_hit_ratio(lua_State *lua, const coffer_counters *counters) {
     double answered = (double)counters->hits + (double)counters->negative_hits + (double)counters->stale_hits;
     double reads = answered + (double)counters->misses;
@@ -134,6 +142,7 @@ int coffer__lua_stats(lua_State *lua) {
     set_store(lua, &metrics.store);
     set_breaker(lua, &metrics);
     set_topology(lua, &metrics.topology);
+    set_near(lua, &metrics.near);
     set_pool(lua, &metrics);
     return 1;
 }
@@ -177,7 +186,7 @@ static void push_endpoint(lua_State *lua, const coffer_endpoint_health *one) {
     }
 }
 
-/* (handle) -> {state, reasons = {text ...}, endpoints = {{name, breaker ...} ...}, owed_keys, lost_keys} */
+/* (handle) -> {state, reasons = {text ...}, endpoints = {{name, breaker ...} ...}, near, owed_keys, lost_keys} */
 int coffer__lua_health(lua_State *lua) {
     const coffer__lua_handle *handle = coffer__lua_handle_of(lua, 1);
     coffer_health *health = health_box(lua);
@@ -185,7 +194,8 @@ int coffer__lua_health(lua_State *lua) {
     if (status < 0) {
         return coffer__lua_fail(lua, status, NULL);
     }
-    lua_createtable(lua, 0, 5);
+    lua_createtable(lua, 0, 6);
+    set_text(lua, "near", health->near);
     set_text(lua, "state", coffer_health_state_name(health->state));
     set_count(lua, "owed_keys", health->owed_count);
     set_count(lua, "lost_keys", health->lost_count);

@@ -199,6 +199,15 @@ static PyObject *topology_dict(const coffer_topology_stats *topology) {
     );
 }
 
+static PyObject *near_dict(const coffer_near_stats *near) {
+    PyObject *dict = PyDict_New();
+    return filled(dict, true
+#define PUT(field, help) &&put_count(dict, #field, near->field)
+                  COFFER_NEAR_MAP(PUT)
+#undef PUT
+    );
+}
+
 /* (handle) -> {"counters": {...}, "refusals": {...}, "latency": {name: (count, timed, p50, p95, p99, max)}, "store": {...}, "pool": {...}} */
 PyObject *coffer__py_stats(PyObject *self, PyObject *args) {
     PyObject *capsule;
@@ -223,7 +232,7 @@ PyObject *coffer__py_stats(PyObject *self, PyObject *args) {
                             put(dict, "refusals", refusal_dict(coffer__py_handle_namespace(handle))) &&
                             put(dict, "latency", latency_dict(metrics.latency)) && put(dict, "store", store_dict(&metrics.store)) &&
                             put(dict, "breaker", breaker_dict(&metrics)) && put(dict, "pool", pool_dict(&metrics)) &&
-                            put(dict, "topology", topology_dict(&metrics.topology)));
+                            put(dict, "topology", topology_dict(&metrics.topology)) && put(dict, "near", near_dict(&metrics.near)));
 }
 
 /* ---- health ---- */
@@ -265,11 +274,12 @@ static PyObject *health_dict(const coffer_health *health) {
     PyObject *dict = PyDict_New();
     return filled(dict, put(dict, "state", PyUnicode_FromString(coffer_health_state_name(health->state))) &&
                             put(dict, "reasons", reason_list(health)) && put(dict, "endpoints", endpoint_list(health)) &&
-                            put_count(dict, "owed_keys", health->owed_count) && put_count(dict, "lost_keys", health->lost_count));
+                            put(dict, "near", PyUnicode_FromString(health->near)) && put_count(dict, "owed_keys", health->owed_count) &&
+                            put_count(dict, "lost_keys", health->lost_count));
 }
 
 /* (handle) -> {"state", "reasons", "endpoints": [(name, breaker, retry_in_ms, opened, refused, calls, failed, round_trip_ms, version, forbidden,
- * role, zone, smoothed_us)], "owed_keys", "lost_keys"} */
+ * role, zone, smoothed_us)], "near", "owed_keys", "lost_keys"} */
 PyObject *coffer__py_health(PyObject *self, PyObject *args) {
     PyObject *capsule;
     coffer_health health = COFFER_HEALTH_INIT;

@@ -39,12 +39,14 @@ class RawStats(TypedDict):
     store: dict[str, int]
     breaker: dict[str, int]
     topology: dict[str, int]
+    near: dict[str, int]
     pool: dict[str, int]
 
 class RawHealth(TypedDict):
     state: Literal["healthy", "degraded", "down"]
     reasons: list[str]
     endpoints: list[tuple[str, str, int, int, int, int, int, int, str, str, str, str, int]]
+    near: Literal["off", "live", "bypassed", "ttl_alone"]
     owed_keys: int
     lost_keys: int
 

@@ -114,6 +114,27 @@ class TopologyStats:
 
 
 @dataclass(frozen=True, slots=True)
+class NearStats:
+    """Of near copies, by all processes that share them; each number is explained in core/include/coffer/metrics.h."""
+
+    memory_bytes: int
+    used_bytes: int
+    entries: int
+    evictions: int
+    expirations: int
+    wiped_shards: int
+    lock_timeouts: int
+    fills: int
+    fills_refused: int
+    bypasses: int
+    invalidations: int
+    flushes: int
+    epochs: int
+    takeovers: int
+    lag_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointHealth:
     """A server that was asked."""
 
@@ -139,6 +160,7 @@ class Health:
     state: Literal["healthy", "degraded", "down"]
     reasons: tuple[str, ...]  # sentences; a healthy cache may have something to say too
     endpoints: tuple[EndpointHealth, ...]
+    near: Literal["off", "live", "bypassed", "ttl_alone"]  # near copies; bypassed: nobody hears what changes
     owed_keys: int  # written while they could not be stored: will be deleted on the server before anything else is asked
     lost_keys: int  # of those, what could not be remembered or deleted
 
@@ -151,6 +173,8 @@ class Stats:
     misses: int
     negative_hits: int
     stale_hits: int
+    near_hits: int
+    near_negative_hits: int
     sets: int
     deletes: int
     not_stored: int
@@ -179,6 +203,7 @@ class Stats:
     store: StoreStats
     breaker: BreakerStats
     topology: TopologyStats
+    near: NearStats
     pool: PoolStats
 
     @property
@@ -197,6 +222,7 @@ def stats_of(raw: core.RawStats) -> Stats:
         store=StoreStats(**raw["store"]),
         breaker=BreakerStats(**raw["breaker"]),
         topology=TopologyStats(**raw["topology"]),
+        near=NearStats(**raw["near"]),
         pool=PoolStats(**raw["pool"]),
     )
 
@@ -204,7 +230,7 @@ def stats_of(raw: core.RawStats) -> Stats:
 def health_of(raw: core.RawHealth) -> Health:
     """The dataclass from the core's plain dict."""
     endpoints = tuple(_endpoint_of(*row) for row in raw["endpoints"])
-    return Health(raw["state"], tuple(raw["reasons"]), endpoints, raw["owed_keys"], raw["lost_keys"])
+    return Health(raw["state"], tuple(raw["reasons"]), endpoints, raw["near"], raw["owed_keys"], raw["lost_keys"])
 
 
 def _endpoint_of(

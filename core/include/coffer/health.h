@@ -54,12 +54,14 @@ typedef struct coffer_health {
     const char *const *reasons; /* sentences; a healthy cache may have something to say too */
     size_t endpoint_count;
     const coffer_endpoint_health *endpoints;
+    const char *
+        near; /* near copies of this namespace: "off", "live", "bypassed" (nobody hears what changes), "ttl_alone" (servers do not tell it). Static */
     uint64_t owed_count; /* keys written while the server was away, or caching was off, that are still to be deleted */
     uint64_t lost_count; /* such keys that could not be remembered or deleted: what was overwritten may live on until its TTL ends */
     void *owner;
 } coffer_health;
 #define COFFER_HEALTH_INIT                                                                                                                           \
-    { sizeof(coffer_health), COFFER_HEALTHY, 0, NULL, 0, NULL, 0, 0, NULL }
+    { sizeof(coffer_health), COFFER_HEALTHY, 0, NULL, 0, NULL, "off", 0, 0, NULL }
 
 /* ARG where struct_size is not set; NO_MEMORY. */
 COFFER_API coffer_status coffer_health_read(coffer_cache *cache, coffer_health *health, coffer_error *error);

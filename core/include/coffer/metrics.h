@@ -56,6 +56,24 @@ extern "C" {
     X(answers_refused,     "answers, ranges and replicas in them that made no sense") \
     X(primary_switches,    "times that another server became the primary (Sentinel)")
 
+/* X(field, help): of the near copies of a server's values, by all processes that share them. */
+#define COFFER_NEAR_MAP(X) \
+    X(memory_bytes,    "fixed when they were made") \
+    X(used_bytes,      "by copies, their keys and headers") \
+    X(entries,         "copies that are there, absences too") \
+    X(evictions,       "copies that made room for others") \
+    X(expirations,     "copies dropped because their time had passed") \
+    X(wiped_shards,    "parts of the memory given up because a process died while it was changing them") \
+    X(lock_timeouts,   "times that a process went on without such a part, which another held for too long") \
+    X(fills,           "answers of a server that were kept") \
+    X(fills_refused,   "answers that were not: the key had changed meanwhile, there was a doubt, or no room") \
+    X(bypasses,        "reads that were asked of a server whose answer could not be kept, for nobody hears what changes") \
+    X(invalidations,   "keys that servers said have changed") \
+    X(flushes,         "times that a server said that everything has") \
+    X(epochs,          "times that all copies were dead at once: a connection that told changes broke, a failover, a flush, another process that listens") \
+    X(takeovers,       "times that another process began to listen") \
+    X(lag_us,          "microseconds that the last question took whether the servers still tell what changes")
+
 /* X(NAME, text): the operations that have a latency histogram. */
 #define COFFER_OPERATION_MAP(X) \
     X(GET, "get") X(SET, "set") X(ADD, "add") X(REPLACE, "replace") X(COMPARE_AND_SET, "compare_and_set") X(DELETE, "delete") \
@@ -104,6 +122,13 @@ typedef struct coffer_store_stats {
     uint64_t expirations; /* entries dropped because their time had passed */
 } coffer_store_stats;
 
+/* All 0 where there are none (option near). */
+typedef struct coffer_near_stats {
+#define COFFER_NEAR_FIELD(field, help) uint64_t field;
+    COFFER_NEAR_MAP(COFFER_NEAR_FIELD)
+#undef COFFER_NEAR_FIELD
+} coffer_near_stats;
+
 typedef struct coffer_metrics {
     size_t struct_size;
     coffer_counters counters;
@@ -112,6 +137,7 @@ typedef struct coffer_metrics {
     /* the breakers of all servers of this cache's client */
     uint64_t breakers_open, breaker_opened, breaker_refused;
     coffer_topology_stats topology;
+    coffer_near_stats near;
     /* the pool of the blocking driver; all 0 elsewhere */
     uint64_t connections_open, connections_in_use, connections_made, connections_failed, pool_waits, pool_timeouts;
 } coffer_metrics;

@@ -1,6 +1,7 @@
 #include "engine.h"
 
 #include "base/alloc.h"
+#include "nearby.h"
 #include <coffer/health.h>
 
 #include <stdarg.h>
@@ -210,6 +211,29 @@ static void say_owed(report *made, const coffer_health *health) {
     }
 }
 
+/* How copies are kept honest now. Nobody listens before the first operation; later that is a loss. */
+static const char *say_near(report *made, const coffer_namespace *ns, uint64_t now_ms) {
+    if (ns->copies == NULL) {
+        return "off";
+    }
+    if (ns->client->options->near == COFFER_NEAR_SHARED && !ns->client->near_is_shared) {
+        say(made, COFFER_DEGRADED, "near copies are this process's own: the shared memory could not be used");
+    }
+    size_t live_count = 0, untracked_count = 0;
+    coffer__nearby_channels(ns->client, now_ms, &live_count, &untracked_count);
+    if (live_count == 0) {
+        say(made, made->endpoint_count > 0 ? COFFER_DEGRADED : COFFER_HEALTHY,
+            "near copies are bypassed: nobody hears now what changes on the server");
+        return "bypassed";
+    }
+    if (untracked_count > 0) {
+        say(made, COFFER_HEALTHY,
+            "%zu of %zu servers do not tell this user what changes (CLIENT TRACKING): near copies of theirs live for a second at most",
+            untracked_count, live_count);
+    }
+    return untracked_count > 0 ? "ttl_alone" : "live";
+}
+
 static report *new_report(const coffer_client *client) {
     size_t count = 0;
     for (const coffer__server *server = coffer__watch_first(client->watch); server != NULL; server = server->next) {
@@ -239,6 +263,7 @@ coffer_status coffer_namespace_health(coffer_namespace *ns, uint64_t now_ms, cof
     say_refresh(made, ns->client, now_ms);
     say_switches(made, ns);
     say_owed(made, health);
+    health->near = say_near(made, ns, now_ms);
     health->state = made->state;
     health->reasons = made->rows;
     health->reason_count = made->reason_count;

@@ -110,3 +110,44 @@ void coffer__nearby_drop_all(coffer_client *client) {
         coffer__epoch_end(coffer__near_coherence(client->copies));
     }
 }
+
+/* ---- figures ---- */
+
+void coffer__nearby_channels(const coffer_client *client, uint64_t now_ms, size_t *live_count, size_t *untracked_count) {
+    const coffer__coherence *coherence = coffer__near_coherence(client->copies);
+    for (unsigned i = 0; i < COFFER__CHANNELS_MOST; i++) {
+        bool live = coffer__channel_is_live(coherence, i, now_ms);
+        *live_count += live;
+        *untracked_count += live && !coffer__channel_is_tracked(coherence, i);
+    }
+}
+
+static uint64_t load(const _Atomic uint64_t *number) {
+    return atomic_load_explicit(number, memory_order_relaxed);
+}
+
+void coffer__nearby_read(const coffer_client *client, coffer_near_stats *stats) {
+    if (client->copies == NULL) {
+        return;
+    }
+    const coffer__coherence *coherence = coffer__near_coherence(client->copies);
+    coffer__near_stats near;
+    coffer__near_stats_read(client->copies, &near);
+    *stats = (coffer_near_stats){
+        .memory_bytes = near.memory_bytes,
+        .used_bytes = near.used_bytes,
+        .entries = near.entries,
+        .evictions = near.evictions,
+        .expirations = near.expirations,
+        .wiped_shards = near.wiped_shards,
+        .lock_timeouts = near.lock_timeouts,
+        .fills = load(&coherence->fills),
+        .fills_refused = load(&coherence->fills_refused),
+        .bypasses = load(&coherence->bypasses),
+        .invalidations = load(&coherence->invalidations),
+        .flushes = load(&coherence->flushes),
+        .epochs = load(&coherence->epochs_counted),
+        .takeovers = load(&coherence->takeovers),
+        .lag_us = load(&coherence->lag_us),
+    };
+}

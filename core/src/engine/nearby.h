@@ -26,6 +26,19 @@ static inline bool coffer__nearby_together(const coffer_call *call, const coffer
 /* Everything goes. */
 void coffer__nearby_drop_all(coffer_client *client);
 
+/* A server is about to be asked, and its answer may be kept, or not: a bypass. */
+static inline void coffer__nearby_expected(const coffer_client *client, bool may_be_kept) {
+    if (!may_be_kept) {
+        atomic_fetch_add_explicit(&coffer__near_coherence(client->copies)->bypasses, 1, memory_order_relaxed);
+    }
+}
+
+/* How many channels hear now, or are vouched for, and how many of them by servers that do not tell what changes. */
+void coffer__nearby_channels(const coffer_client *client, uint64_t now_ms, size_t *live_count, size_t *untracked_count);
+
+/* Its figures; zero where there are none. */
+void coffer__nearby_read(const coffer_client *client, coffer_near_stats *stats);
+
 /* What is shared under one name has to be of one deployment, database, prefix and user: a number for those. */
 uint64_t coffer__nearby_identity(const coffer_options *options);
 

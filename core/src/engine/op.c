@@ -505,6 +505,7 @@ coffer_status coffer_metrics_read(coffer_namespace *ns, coffer_metrics *metrics)
         coffer__near_stats_read(ns->client->store, &near);
         metrics->store = (coffer_store_stats){near.memory_bytes, near.used_bytes, near.entries, near.evictions, near.expirations};
     }
+    coffer__nearby_read(ns->client, &metrics->near);
     return COFFER_OK;
 }
 

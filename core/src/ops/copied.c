@@ -51,6 +51,7 @@ bool coffer__copied_expect(coffer_op *op, coffer_slice wire_key, coffer__asked *
     asked->at_ms = op->now_ms;
     if (op->ns->copies != NULL) {
         coffer__near_expect(op->ns->copies, wire_key, op->now_ms, &asked->token);
+        coffer__nearby_expected(op->ns->client, asked->token.given);
     }
     return asked->token.given;
 }

@@ -3,6 +3,9 @@
 
 #include "engine/nearby.h"
 #include "near/copies.h"
+#include <coffer/health.h>
+
+#include <stdio.h>
 
 static void assert_refused(const char *url, const char *says) {
     coffer_options *options = coffer_options_new();
@@ -77,6 +80,41 @@ static void test_an_owed_key_has_no_copy(void **state) {
     close_world(&w);
 }
 
+static const char *near_of(world *w, const char *says) {
+    static char text[16];
+    coffer_health health = COFFER_HEALTH_INIT;
+    bool said = false;
+    assert_int_equal(coffer_namespace_health(w->ns, w->now_ms, &health), COFFER_OK);
+    for (size_t i = 0; i < health.reason_count; i++) {
+        said = said || strstr(health.reasons[i], says) != NULL;
+    }
+    assert_true(said);
+    snprintf(text, sizeof text, "%s", health.near);
+    coffer_health_clear(&health);
+    return text;
+}
+
+static void test_health_says_how_copies_are_kept_honest(void **state) {
+    (void)state;
+    world w;
+    open_world(&w, "redis://here");
+    assert_string_equal(near_of(&w, ""), "off");
+    close_world(&w);
+    open_world(&w, "redis://here?near=process");
+    assert_string_equal(near_of(&w, "nobody hears"), "bypassed");
+    coffer__coherence *coherence = coffer__near_coherence(w.client->copies);
+    coffer__lead lead = {0};
+    assert_true(coffer__lead_hold(coherence, &lead, 1, w.now_ms));
+    unsigned channel = (unsigned)coffer__channel_take(coherence, &lead, 1);
+    assert_true(coffer__channel_heard(coherence, &lead, channel, w.now_ms, w.now_ms));
+    assert_string_equal(near_of(&w, ""), "live");
+    assert_true(coffer__channel_vouched(coherence, &lead, channel, w.now_ms));
+    assert_string_equal(near_of(&w, "1 of 1 servers do not tell"), "ttl_alone");
+    coffer__channel_lost(coherence, &lead, channel);
+    assert_string_equal(near_of(&w, "nobody hears"), "bypassed");
+    close_world(&w);
+}
+
 static uint64_t identity(const char *url) {
     coffer_options *options = coffer_options_new();
     coffer_error error;
@@ -105,6 +143,7 @@ int main(void) {
         cmocka_unit_test(test_a_namespace_may_turn_it_off_and_nothing_else),
         cmocka_unit_test(test_what_cannot_be_is_refused_in_words),
         cmocka_unit_test(test_an_owed_key_has_no_copy),
+        cmocka_unit_test(test_health_says_how_copies_are_kept_honest),
         cmocka_unit_test(test_one_identity_is_one_deployment_database_prefix_and_user),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,6 +56,9 @@ uint64_t transcript_count(coffer_namespace *ns, const char *name) {
 #define COUNTED(field, help) got = strcmp(name, "topology." #field) == 0 ? metrics.topology.field : got;
     COFFER_TOPOLOGY_MAP(COUNTED)
 #undef COUNTED
+#define COUNTED(field, help) got = strcmp(name, "near." #field) == 0 ? metrics.near.field : got;
+    COFFER_NEAR_MAP(COUNTED)
+#undef COUNTED
     return got;
 }
 
