@@ -147,12 +147,13 @@ class Nginx(Process):
         http_lines: str = "",
         server_lines: str = "",
         main_lines: str = "",
+        user: str = "",
         certificates: Path | None = None,
     ) -> None:
         self.url = url
         port, self.tls_port = free_port(), free_port()
         names = {
-            "USER": getpass.getuser(),
+            "USER": user or getpass.getuser(),
             "WORKERS": workers,
             "FOLDER": folder,
             "MODULES": NGINX_MODULES,

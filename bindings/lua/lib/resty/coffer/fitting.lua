@@ -68,6 +68,7 @@ function fitting.options(opts)
             parts[per_namespace[name] and "namespace" or "client"][name] = value
         end
     end
+    parts.client.near = parts.namespace.near -- a namespace has it where its client has
     parts.client.from_environment = parts.own.from_environment
     return parts
 end

@@ -1,0 +1,262 @@
+"""Near copies that the workers of nginx and gunicorn on one host share: one remote GET is enough for all of them, and what one writes no
+other has an older value of. And what nginx's phases without cosockets read of them."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import http.client
+import itertools
+import json
+import os
+import pwd
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import coffer
+from hosting import HERE, Nginx
+from support import RedisServer, Resp, free_port, wait_until
+
+Host = Callable[..., Nginx]
+Found = tuple[int, Any, str | None]  # by which worker, the value, its source
+
+SHM = Path("/dev/shm")
+KEY = "key"
+READ = """
+    local entry = cache:get_entry(args.key)
+    return ngx.worker.pid(), entry and entry.value, entry and entry.source
+"""
+WRITE = "assert(cache:set(args.key, nil, args.value))" + READ
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    """Of shared memory that is nobody else's, and is gone afterwards."""
+    given = f"coffer-test-{os.getpid()}-{next(NUMBERS)}"
+    yield given
+    for path in SHM.glob(f"{given}.*"):
+        path.unlink()
+
+
+def options(name: str, *more: str) -> str:
+    return ", ".join(['near = "shared"', f'near_name = "{name}"', 'near_bytes = "4MiB"', *more])
+
+
+class Gunicorn:
+    """Four workers."""
+
+    def __init__(self, folder: Path, url: str, name: str) -> None:
+        self.port, self.folder = free_port(), folder
+        own = {"COFFER_URL": f"{url}?near=shared&near_bytes=4MiB&near_name={name}", "COFFER_NAMESPACE": "things"}
+        own["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+        command = [sys.executable, "-m", "gunicorn", "--no-control-socket", "-w4", f"-b127.0.0.1:{self.port}", "near_app:application"]
+        with (folder / "said").open("wb") as said:
+            self.process = subprocess.Popen(command, cwd=folder, env=os.environ | own, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+
+    def ask(self, key: str, value: str = "") -> Found:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request("GET", f"/{key}?{value}")
+            pid, found, source = json.loads(connection.getresponse().read())
+            return pid, found, source
+        finally:
+            connection.close()
+
+    def answers(self) -> bool:
+        assert self.process.poll() is None, self.said()
+        with contextlib.suppress(OSError):
+            return bool(self.ask("nothing"))
+        return False
+
+    def said(self) -> str:
+        return (self.folder / "said").read_text(errors="replace")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextlib.contextmanager
+def gunicorn(folder: Path, url: str, name: str) -> Iterator[Gunicorn]:
+    pytest.importorskip("gunicorn", reason="gunicorn is not installed")
+    folder.mkdir()
+    host = Gunicorn(folder, url, name)
+    try:
+        wait_until(host.answers, 60)
+        yield host
+    except BaseException:
+        print(host.said())
+        raise
+    finally:
+        host.stop()
+
+
+class Workers:
+    """Of both, asked in turn."""
+
+    def __init__(self, nginx: Nginx, other: Gunicorn) -> None:
+        self.nginx, self.other = nginx, other
+
+    def ask(self, number: int, key: str, value: str = "") -> Found:
+        """One of nginx' or of gunicorn's, whichever comes."""
+        if number % 2:
+            return self.other.ask(key, value)
+        pid, found, source = self.nginx.lua(WRITE if value else READ, key=key, value=value)
+        return pid, found, source
+
+    def all(self, look: Callable[[Found], object], key: str = KEY, count: int = 6) -> set[int]:
+        """Until each of them has answered: their ids."""
+        pids: set[int] = set()
+        for number in range(2000):
+            found = self.ask(number, key)
+            look(found)
+            pids.add(found[0])
+            if len(pids) == count:
+                return pids
+        raise AssertionError(f"{len(pids)} workers answered")
+
+
+@pytest.fixture
+def workers(host: Host, server: RedisServer, name: str, tmp_path: Path) -> Iterator[Workers]:
+    nginx = host(server.url, options=options(name))
+    with gunicorn(tmp_path / "gunicorn", server.url, name) as other:
+        both = Workers(nginx, other)
+        wait_until(lambda: is_live(both), 20)
+        yield both
+
+
+def is_live(workers: Workers) -> bool:
+    """Somebody listens: what was read is near when it is read again."""
+    workers.ask(1, "probe", "value")
+    workers.ask(1, "probe")
+    return {workers.ask(number, "probe")[2] for number in range(4)} == {"near"}
+
+
+def gets(raw: Resp) -> int:
+    """GETs since CONFIG RESETSTAT."""
+    stats = raw.call("INFO", "commandstats")
+    assert isinstance(stats, bytes)
+    lines = [line for line in stats.splitlines() if line.startswith(b"cmdstat_get:")]
+    return int(lines[0].split(b"calls=")[1].split(b",")[0]) if lines else 0
+
+
+def test_one_get_is_enough_for_six_workers(workers: Workers, server: RedisServer, raw: Resp) -> None:
+    with coffer.Cache(server.url, namespace="things") as elsewhere:
+        elsewhere.set(KEY, "value")
+    raw.call("CONFIG", "RESETSTAT")
+    first = workers.ask(1, KEY)
+    assert first[1:] == ("value", "remote")
+    seen: list[Found] = []
+    workers.all(seen.append)
+    assert {found[1:] for found in seen} == {("value", "near")}
+    assert gets(raw) == 1
+
+
+def test_no_worker_has_an_older_value_than_the_one_that_was_written_last(workers: Workers) -> None:
+    """Each of them writes; who writes has its answer before the others are asked."""
+    written: set[int] = set()
+    for number in range(2000):
+        value = f"value-{number}"
+        written.add(workers.ask(number, KEY, value)[0])
+        assert {workers.ask(one, KEY)[1] for one in range(6)} == {value}
+        if len(written) == 6:
+            return
+    raise AssertionError(f"{len(written)} workers wrote")
+
+
+def test_what_is_written_elsewhere_is_seen_by_all(workers: Workers, server: RedisServer) -> None:
+    with coffer.Cache(server.url, namespace="things") as elsewhere:
+        for number in range(20):
+            elsewhere.set(KEY, number)
+            wait_until(lambda number=number: workers.ask(number, KEY)[1] == number, 2)  # type: ignore[misc]
+            for one in range(12):  # and nobody sees what was before any more
+                assert workers.ask(one, KEY)[1] == number
+        elsewhere.delete(KEY)
+        wait_until(lambda: workers.ask(0, KEY)[1] is None, 2)
+        assert {workers.ask(one, KEY)[1] for one in range(12)} == {None}
+
+
+# ---- nginx
+
+
+def warm(nginx: Nginx, key: str = KEY, value: str = '"value"') -> None:
+    """Until the worker that is asked has it near."""
+    wait_until(lambda: nginx.lua(f'cache:set("{key}", nil, {value}) cache:get("{key}") return cache:get("{key}")')[2] == "near", 20)
+
+
+@pytest.mark.parametrize("near", ["process", "shared"])
+@pytest.mark.parametrize("phase", ["set", "header_filter", "body_filter", "log", "balancer"])
+def test_phases_that_cannot_wait_answer_what_is_near(host: Host, server: RedisServer, name: str, near: str, phase: str) -> None:
+    nginx = host(server.url, workers=1, options=f'near = "{near}", near_name = "{name}", near_bytes = "4MiB"')
+    warm(nginx)
+    assert nginx.lua('return cache:get("key")', phase) == ["value", None, "near"]
+    assert nginx.lua('return cache:get("key", nil, function() return "loaded" end)', phase) == ["value", None, "near"]
+    assert nginx.value('return cache:get_entry("key").value', phase) == "value"
+    assert nginx.value('return (cache:get_many({"key"})).key', phase) == "value"
+    left, _, value, is_stale = nginx.lua('return cache:peek("key")', phase)
+    assert left > 0 and (value, is_stale) == ("value", False)
+    for code in ('cache:get("far")', 'cache:get("far", nil, tostring, 1)', 'cache:get_many({"key", "far"})', 'cache:exists("key")'):
+        value, words, code = nginx.lua(f"return {code}", phase)
+        assert (value, code) == (None, "UNSUPPORTED")
+        assert phase in words
+
+
+def test_what_is_kept_is_answered_again_until_it_changes(host: Host, server: RedisServer) -> None:
+    nginx = host(server.url, workers=1, options='near = "process", near_objects = 10')
+    warm(nginx, value="{1}")
+    same = 'local one = cache:get("key") return rawequal(one, cache:get("key")), one[1]'
+    assert nginx.lua(same)[:2] == nginx.lua(same, "log")[:2] == [True, 1]
+    nginx.lua('kept = cache:get("key") assert(cache:set("key", nil, {2}))')
+    assert nginx.lua('local one = cache:get("key") return rawequal(one, kept), one[1]')[:2] == [False, 2]
+    with coffer.Cache(server.url, namespace="things") as elsewhere:
+        elsewhere.set("key", [3])
+    wait_until(lambda: nginx.value('return cache:get("key")[1]') == 3, 2)
+    warm(nginx, value="{4}")
+    assert nginx.lua(same)[:2] == [True, 4]
+    assert nginx.lua('return coffer.new("other", {url = url, lru_size = 5})')[2] == "OPTION"
+
+
+def segments(name: str) -> list[os.stat_result]:
+    return [path.stat() for path in SHM.glob(f"{name}.*")]
+
+
+def test_a_reload_keeps_what_is_near(host: Host, server: RedisServer, raw: Resp, name: str) -> None:
+    nginx = host(server.url, options=options(name))
+    warm(nginx)
+    made = segments(name)
+    assert len(made) == 1 and made[0].st_mode & 0o777 == 0o600
+    before = set(nginx.workers())
+    nginx.reload()
+    wait_until(lambda: len(nginx.workers()) == 2 and not before & set(nginx.workers()), 20)
+    warm(nginx, "other")
+    assert [one.st_ino for one in segments(name)] == [made[0].st_ino]
+    for _ in range(20):
+        assert nginx.lua('return cache:get("other")')[2] == "near"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's nginx changes its user")
+def test_root_makes_it_for_the_user_of_the_workers(host: Host, server: RedisServer, name: str) -> None:
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        pytest.skip("there is no user nobody")
+    nginx = host(server.url, options=options(name, 'near_owner = "nobody"'), user=f"nobody {grp.getgrgid(nobody.pw_gid).gr_name}")
+    nginx.forgive(r"stack traceback")  # of init_worker and exit_worker, whose pieces lie in a folder that is not nobody's
+    warm(nginx)
+    made = segments(name)
+    assert [(one.st_uid, one.st_mode & 0o777) for one in made] == [(nobody.pw_uid, 0o600)]
+    before = set(nginx.workers())
+    nginx.reload()
+    wait_until(lambda: len(nginx.workers()) == 2 and not before & set(nginx.workers()), 20)
+    warm(nginx, "other")
+    assert [one.st_ino for one in segments(name)] == [made[0].st_ino]
