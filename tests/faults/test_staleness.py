@@ -15,10 +15,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import pytest
 
 import coffer
+import on_loop
 from support import Resp
 from tools import BUILD, SEED, Proxy, Server, Tell, program, seconds
 
@@ -158,10 +160,12 @@ def stand_still(server: Server, proxy: Proxy, ms: int) -> None:
 FAULTS = (hold_up, kill_channel, cut_all, stand_still)
 
 
-def test_no_copy_is_older_than_two_seconds_whatever_happens_to_the_channel(server: Server, proxy: Proxy, tell: Tell) -> None:
+@pytest.mark.parametrize("kind", ["thread", "asyncio"])
+def test_no_copy_is_older_than_two_seconds_whatever_happens_to_the_channel(kind: str, server: Server, proxy: Proxy, tell: Tell) -> None:
     at_random = random.Random(SEED)
     faults, readings, over = 0, Readings(), threading.Event()
-    with coffer.Cache(f"{proxy.url}?{NEAR}&near=process") as cache:
+    make = coffer.Cache if kind == "thread" else on_loop.Cache
+    with on_loop.on_a_loop(), make(f"{proxy.url}?{NEAR}&near=process") as cache:
         writer = Writer(server)
         reader = threading.Thread(target=read_until, args=(cache, over.is_set, readings))
         reader.start()
@@ -201,21 +205,13 @@ def readers(url: str, count: int) -> Iterator[list[tuple[multiprocessing.Process
             process.kill()
 
 
-def is_shared_there() -> bool:
-    try:
-        with coffer.Cache("redis://127.0.0.1:1/0", near="shared", near_name=f"coffer-probe-{os.getpid()}"):
-            return True
-    except coffer.Error:
-        return False
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"/dev/shm/coffer-probe-{os.getpid()}")
+def forget_shared(name: str) -> None:
+    for path in Path("/dev/shm").glob(f"{name}.*"):
+        path.unlink()
 
 
 @pytest.mark.parametrize("fault", ["stopped", "killed"])
 def test_who_leads_may_be_stopped_or_killed_at_any_time(fault: str, server: Server, tell: Tell) -> None:
-    if not is_shared_there():
-        pytest.skip("near=shared is not there")
     at_random = random.Random(SEED)
     name, rounds, readings = f"coffer-test-{os.getpid()}-{fault}", 0, Readings()
     url = f"{server.url}?{NEAR}&near=shared&near_name={name}"
@@ -247,8 +243,7 @@ def test_who_leads_may_be_stopped_or_killed_at_any_time(fault: str, server: Serv
             settle_and_compare(cache, server)
     finally:
         writer.stop()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"/dev/shm/{name}")
+        forget_shared(name)
 
 
 # ---- the race of fills, for longer ----------------------------------------------------------------------------------------

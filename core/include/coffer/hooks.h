@@ -48,6 +48,7 @@ typedef enum coffer_log_level {
     X(TLS_UNVERIFIED,    WARNING, "tls_insecure_skip_verify is set: whoever answers is taken for the server") \
     X(CERTIFICATES_KEPT, WARNING, "a file of TLS was changed and cannot be read: what was read before stays in use") \
     X(GREETING_REFUSED,  ERROR,   "the server refused the user, the password or the database") \
+    X(TRACKING_REFUSED,  WARNING, "the server does not tell what changes (CLIENT TRACKING): near copies live for a second at most") \
     X(CONNECTION_LOST,   WARNING, "a connection broke, or was given up with replies due") \
     X(REPLY_REFUSED,     ERROR,   "the server's bytes are not the protocol, or are more than is allowed: the connection is closed") \
     X(ENTRY_REFUSED,     WARNING, "a stored entry cannot be trusted or read: it counts as a miss") \

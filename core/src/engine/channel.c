@@ -84,8 +84,9 @@ static bool greet(coffer_conn *conn, unsigned round) {
 static void refused(coffer_conn *conn, coffer_slice text) {
     coffer__standing *standing = (coffer__standing *)conn->hearer;
     coffer_status status = coffer__word_status(text);
-    standing->refused = standing->refused || status == COFFER_NOPERM || status == COFFER_SERVER;
-    coffer__handshake_fail(conn, status, text);
+    bool for_good = status == COFFER_NOPERM || status == COFFER_SERVER;
+    standing->refused = standing->refused || for_good;
+    coffer__handshake_fail_as(conn, for_good ? COFFER_LOG_TRACKING_REFUSED : COFFER_LOG_CONNECTION_LOST, status, text);
 }
 
 static void lose_lead(coffer__channels *channels);

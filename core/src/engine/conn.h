@@ -14,6 +14,7 @@
 #include "client.h"
 #include "resp/guard.h"
 #include "resp/reader.h"
+#include <coffer/hooks.h>
 
 typedef enum coffer__due_kind {
     COFFER__DUE_CALL,
@@ -79,6 +80,7 @@ bool coffer__handshake_begin(coffer_conn *conn);
 void coffer__handshake_replied(coffer_conn *conn, coffer__due_kind kind, const coffer__reply *reply);
 /* The conn fails, with as much of the server's words as may be shown. */
 void coffer__handshake_fail(coffer_conn *conn, coffer_status status, coffer_slice text);
+void coffer__handshake_fail_as(coffer_conn *conn, coffer_log_event event, coffer_status status, coffer_slice text); /* what the log is told */
 
 /* conn.c, for the handshake: a command into the output with its place in the row. False where memory is short. */
 bool coffer__conn_command(coffer_conn *conn, coffer__due_kind kind, const coffer_slice *arguments, size_t count);

@@ -115,7 +115,7 @@ static bool begins_with(coffer_slice text, const char *start) {
 }
 
 /* What the server said goes into messages, but not where it repeats the password, nor its control bytes. */
-void coffer__handshake_fail(coffer_conn *conn, coffer_status status, coffer_slice text) {
+void coffer__handshake_fail_as(coffer_conn *conn, coffer_log_event event, coffer_status status, coffer_slice text) {
     char said[200] = "";
     bool tells = coffer__words_tell(text, coffer__buf_slice(&conn->password));
     coffer_slice kept = coffer__words_kept(text, NULL, 0);
@@ -123,8 +123,12 @@ void coffer__handshake_fail(coffer_conn *conn, coffer_status status, coffer_slic
         uint8_t byte = (uint8_t)kept.data[i];
         said[i] = (char)(byte < 0x20 || byte >= 0x7F ? ' ' : byte);
     }
-    coffer__log(COFFER_LOG_GREETING_REFUSED, status, NULL);
+    coffer__log(event, status, NULL);
     coffer__conn_end(conn, status, said);
+}
+
+void coffer__handshake_fail(coffer_conn *conn, coffer_status status, coffer_slice text) {
+    coffer__handshake_fail_as(conn, COFFER_LOG_GREETING_REFUSED, status, text);
 }
 
 static void hello_refused(coffer_conn *conn, coffer_slice text) {

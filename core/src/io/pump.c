@@ -14,7 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { RETRY_MS = 1000, CONNECTING_MS = 2, CHORE_MS = 2, PIECE_BYTES = 16 << 10, PIECES_MOST = 64 };
+enum { RETRY_MS = 1000, CONNECTING_MS = 20, CHORE_MS = 2, PIECE_BYTES = 16 << 10, PIECES_MOST = 64 };
 
 /* ---- its connections ---------------------------------------------------------------------------------------------------- */
 
@@ -120,9 +120,15 @@ typedef struct waiting {
     uint64_t until_us;
 } waiting;
 
+/* One that connects cannot be waited for as such: it may be at a name, or at credentials. It is looked after often at first, and then less. */
+static void await_connect(waiting *w, const coffer__link *link, uint64_t now_us) {
+    uint64_t took_ms = (now_us - link->moved_us) / COFFER__US_PER_MS, wait_ms = 1 + took_ms / 8;
+    w->until_us = coffer__clock_earlier(w->until_us, coffer__clock_add_ms(now_us, wait_ms < CONNECTING_MS ? wait_ms : CONNECTING_MS));
+}
+
 static void await_link(waiting *w, coffer__link *link, uint64_t now_us) {
     if (link->conn == NULL) {
-        w->until_us = coffer__clock_earlier(w->until_us, coffer__clock_add_ms(now_us, CONNECTING_MS));
+        await_connect(w, link, now_us);
         return;
     }
     bool writes = coffer_conn_output(link->conn).len > 0 || coffer__stream_has_unsent(&link->stream);

@@ -424,6 +424,76 @@ static void test_a_forked_child_leaves_its_parents_lead_alone(void **state) {
     }
 }
 
+/* ---- where keys live on several servers ---- */
+
+static const coffer_endpoint *tell_moved(const world *w, const char *text) {
+    coffer__redirect redirect;
+    const coffer_endpoint asked = {.host = COFFER_SLICE("seed"), .port = 7000};
+    assert_true(coffer__redirect_read(coffer_slice_text(text), &redirect));
+    return coffer__topology_redirected(w->client->topology, &redirect, &asked, true);
+}
+
+static coffer__standing *standing_at(const world *w, const coffer_endpoint *endpoint) {
+    coffer__standing *found = NULL;
+    for (size_t i = 0; i < COFFER__STANDING_MOST; i++) {
+        coffer__standing *one = coffer__channels_at(w->channels, i);
+        found = one != NULL && one->wanted && one->endpoint == endpoint ? one : found;
+    }
+    return found;
+}
+
+static void test_channels_follow_those_who_hold_keys_and_a_slot_that_moves_ends_the_epoch(void **state) {
+    (void)state;
+    world w = {.now_ms = START_MS};
+    w.client = client_of("redis+cluster://seed:7000?prefix=prod");
+    w.coherence = coffer__near_coherence(w.client->copies);
+    assert_int_equal(coffer__channels_new(&w.channels, w.client), COFFER_OK);
+    coffer__channels_beat(w.channels, w.now_ms);
+    assert_int_equal(count(w.channels), 0); /* nobody is known */
+    const coffer_endpoint *a = tell_moved(&w, "MOVED 1 a:7001"), *b = tell_moved(&w, "MOVED 2 b:7002");
+    coffer__channels_beat(w.channels, w.now_ms);
+    assert_non_null(standing_at(&w, a));
+    assert_non_null(standing_at(&w, b));
+    assert_true(coffer__client_channel_of(w.client, a) >= 0);
+    uint32_t epoch = coffer__epoch(w.coherence);
+    tell_moved(&w, "MOVED 1 a:7001"); /* nothing new */
+    coffer__channels_beat(w.channels, w.now_ms);
+    assert_int_equal(coffer__epoch(w.coherence), epoch);
+    standing_at(&w, a)->link = &w; /* being connected */
+    coffer__standing *leaving = standing_at(&w, a);
+    const coffer_endpoint *c = tell_moved(&w, "MOVED 1 c:7003");
+    coffer__channels_beat(w.channels, w.now_ms);
+    assert_true(coffer__epoch(w.coherence) > epoch);
+    assert_non_null(standing_at(&w, c));
+    assert_int_equal(coffer__client_channel_of(w.client, a), -1);
+    assert_false(leaving->wanted);
+    assert_int_equal(count(w.channels), 3); /* until the driver has closed it */
+    coffer__standing_ended(leaving, w.now_ms);
+    assert_int_equal(count(w.channels), 2);
+    close_world(&w);
+}
+
+/* It need not lead to know better. */
+static void test_whoever_meets_a_moved_slot_ends_the_epoch_for_all(void **state) {
+    (void)state;
+    world w = {.now_ms = START_MS};
+    coffer__channels *other;
+    w.client = client_of("redis+cluster://seed:7000?prefix=prod");
+    w.coherence = coffer__near_coherence(w.client->copies);
+    assert_int_equal(coffer__channels_new(&w.channels, w.client), COFFER_OK);
+    assert_int_equal(coffer__channels_new(&other, w.client), COFFER_OK);
+    tell_moved(&w, "MOVED 1 a:7001");
+    coffer__channels_beat(w.channels, w.now_ms);
+    coffer__channels_beat(other, w.now_ms);
+    assert_false(coffer__channels_lead(other));
+    uint32_t epoch = coffer__epoch(w.coherence);
+    tell_moved(&w, "MOVED 1 b:7002");
+    coffer__channels_beat(other, w.now_ms);
+    assert_int_equal(coffer__epoch(w.coherence), epoch + 1);
+    coffer__channels_free(other);
+    close_world(&w);
+}
+
 static void test_a_client_without_copies_has_no_channels(void **state) {
     (void)state;
     coffer__channels *channels;
@@ -463,6 +533,8 @@ int main(void) {
         cmocka_unit_test(test_another_leads_at_once_when_one_leaves_and_after_a_while_when_it_is_stopped),
         cmocka_unit_test(test_who_leads_and_hears_nobody_lets_another_one_try),
         cmocka_unit_test(test_a_forked_child_leaves_its_parents_lead_alone),
+        cmocka_unit_test(test_channels_follow_those_who_hold_keys_and_a_slot_that_moves_ends_the_epoch),
+        cmocka_unit_test(test_whoever_meets_a_moved_slot_ends_the_epoch_for_all),
         cmocka_unit_test(test_a_client_without_copies_has_no_channels),
         cmocka_unit_test(test_a_node_is_its_address_and_nothing_else),
     };

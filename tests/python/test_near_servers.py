@@ -1,0 +1,136 @@
+"""Near copies against real servers: what others change is seen, over TLS and with a password, after a channel was killed, in a cluster
+whose slots move, and after a failover by sentinels."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+import coffer
+from clusters import SLOTS, Cluster
+from sentinels import ASKED, SECRET, ask_server, is_primary, plain_group
+from support import Resp, free_port, has_redis, make_certificates, redis_server, wait_until
+
+pytestmark = [pytest.mark.usefixtures("both"), pytest.mark.skipif(not has_redis(), reason="redis-server is not installed")]
+
+NEAR = {"near": "process", "near_bytes": "1MiB", "raw": True, "namespace": "n", "prefix": "p", "timeout": 5}
+
+
+def asked_count(clients: Iterable[Resp]) -> int:
+    """How often servers were asked for a value."""
+    stats = (client.call("INFO", "commandstats") for client in clients)
+    found = (re.search(rb"cmdstat_get:calls=(\d+)", one) for one in stats if isinstance(one, bytes))
+    return sum(int(one[1]) for one in found if one)
+
+
+def is_near(cache: coffer.Cache, clients: list[Resp], key: str) -> bool:
+    """Whether it is answered without a server: from some moment on."""
+    before = asked_count(clients)
+    with contextlib.suppress(coffer.Error):
+        cache.get(key)
+    return asked_count(clients) == before
+
+
+def assert_follows(cache: coffer.Cache, clients: list[Resp], client: Resp, key: str) -> None:
+    """It comes near, and goes as soon as somebody else changes it."""
+    client.call("SET", f"p:n:{key}", "1")
+    wait_until(lambda: is_near(cache, clients, key))
+    assert cache.get(key) == b"1"
+    client.call("SET", f"p:n:{key}", "2")
+    wait_until(lambda: cache.get(key) == b"2", 2)
+    client.call("DEL", f"p:n:{key}")
+    wait_until(lambda: cache.get(key) is None, 2)
+
+
+def test_what_others_change_is_seen() -> None:
+    with redis_server() as server, contextlib.closing(server.client()) as client, coffer.Cache(server.url, **NEAR) as cache:
+        assert_follows(cache, [client], client, "key")
+        for _ in range(3):
+            client.call("CLIENT", "KILL", "TYPE", "pubsub")
+            assert_follows(cache, [client], client, "key")
+        client.call("SET", "p:n:key", "1")
+        wait_until(lambda: is_near(cache, [client], "key"))
+        client.call("FLUSHALL")
+        wait_until(lambda: cache.get("key") is None, 2)
+
+
+def test_the_channel_logs_in_and_speaks_tls(tmp_path: Path) -> None:
+    certificates, port = make_certificates(tmp_path), free_port()
+    files = {"cert": "right.pem", "key": "server.key", "ca-cert": "ca.pem"}
+    words = [word for name, file in files.items() for word in (f"--tls-{name}-file", f"{certificates}/{file}")]
+    server = redis_server("--tls-port", str(port), "--tls-auth-clients", "no", *words, "--requirepass", "secret")
+    with server as running, contextlib.closing(running.client()) as client:
+        client.call("AUTH", "secret")
+        url = f"rediss://:secret@127.0.0.1:{port}/0"
+        with coffer.Cache(url, tls_ca_file=f"{certificates}/ca.pem", **NEAR) as cache:
+            assert_follows(cache, [client], client, "key")
+
+
+def test_without_the_right_to_be_told_copies_live_for_a_second() -> None:
+    with redis_server() as server, contextlib.closing(server.client()) as client:
+        client.call("ACL", "SETUSER", "plain", "on", ">secret", "~*", "&*", "+@all", "-client|tracking")
+        url = server.url.replace("://", "://plain:secret@")
+        with coffer.Cache(url, **NEAR) as cache:
+            client.call("SET", "p:n:key", "1")
+            wait_until(lambda: is_near(cache, [client], "key"))
+            client.call("SET", "p:n:key", "2")
+            wait_until(lambda: cache.get("key") == b"2", 2)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with contextlib.ExitStack() as stack:
+        yield Cluster(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="coffer-"))), stack)
+
+
+def test_a_cluster_has_a_channel_to_each_of_its_nodes_and_slots_may_move(cluster: Cluster) -> None:
+    with coffer.Cache(cluster.url, **NEAR) as cache:
+        keys: dict[int, tuple[str, int]] = {}  # of each node, with its slot
+        for number in range(100):
+            slot = cluster.clients[0].call("CLUSTER", "KEYSLOT", f"p:n:{number}")
+            assert isinstance(slot, int)
+            keys.setdefault(cluster.owner(slot), (str(number), slot))
+        assert len(keys) == 3
+        for node, (key, _) in keys.items():
+            assert_follows(cache, cluster.clients, cluster.clients[node], key)
+        key, slot = keys[0]
+        cluster.clients[0].call("SET", f"p:n:{key}", "1")
+        wait_until(lambda: is_near(cache, cluster.clients, key))
+        cluster.move(slot, 0, 1)
+        try:
+            cluster.clients[1].call("SET", f"p:n:{key}", "2")
+            wait_until(lambda: cache.get(key) == b"2", 3)
+            assert_follows(cache, cluster.clients, cluster.clients[1], key)
+        finally:
+            cluster.move(slot, 1, 0)
+        assert 0 <= slot < SLOTS
+
+
+def test_a_failover_by_sentinels_ends_what_was_near() -> None:
+    with plain_group() as group, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(contextlib.closing(server.client())) for server in group.servers]
+        for client in clients:
+            client.call("AUTH", SECRET)
+            client.call("SELECT", "3")
+        old, new = (0, 1) if is_primary(group.servers[0]) else (1, 0)
+        with coffer.Cache(group.url(), sentinel_password=ASKED, **NEAR) as cache:
+            assert_follows(cache, clients, clients[old], "key")
+            clients[old].call("SET", "p:n:key", "1")
+            wait_until(lambda: is_near(cache, clients, "key"))
+            group.ask(group.ports[0], "FAILOVER", "main")
+            wait_until(lambda: b"master" in ask_server(group.servers[new], "ROLE"), 20)  # type: ignore[operator]
+            with contextlib.suppress(OSError):
+                clients[new].close()
+            clients[new] = stack.enter_context(contextlib.closing(group.servers[new].client()))
+            clients[new].call("AUTH", SECRET)
+            clients[new].call("SELECT", "3")
+            clients[new].call("SET", "p:n:key", "2")
+            wait_until(lambda: cache.get("key") == b"2", 5)
+            clients[old] = stack.enter_context(contextlib.closing(group.servers[old].client()))
+            clients[old].call("AUTH", SECRET)
+            assert_follows(cache, clients, clients[new], "key")
