@@ -39,16 +39,17 @@ static coffer_status absent(const try *this, coffer__sight *sight) {
 static coffer_status copy_value(const try *this, const coffer__sight *sight, coffer__place place, coffer__buf *out) {
     const coffer__log *log = &this->shard->log;
     const coffer__record *record = &sight->record;
-    if (record->value_len > out->cap - out->len) {
+    size_t room = (size_t)coffer__words_of(record->value_len) * 8; /* whole words are copied faster than their parts */
+    if (room > out->cap - out->len) {
         if (!is_undisturbed(this)) {
             return COFFER_AGAIN; /* so much may be asked for only by what is whole */
         }
-        if (!coffer__buf_grow(out, record->value_len)) {
+        if (!coffer__buf_grow(out, room)) {
             return COFFER_NO_MEMORY;
         }
     }
     char *to = out->data == NULL ? NULL : out->data + out->len;
-    coffer__log_copy(log, coffer__log_value(log, place, record), to, record->value_len);
+    coffer__log_copy(log, coffer__log_value(log, place, record), to, room);
     if (!is_undisturbed(this)) {
         return COFFER_AGAIN;
     }
