@@ -77,6 +77,9 @@ coffer_status coffer__arena_make(void *memory, size_t bytes, uint64_t identity, 
     coffer__coherence_init(&head->coherence);
     fill_near(&near, memory, &head->shape);
     for (size_t i = 0; i < count; i++) {
+        if (!is_shared) {
+            memset((void *)near.shards[i].buckets, 0, near.shards[i].bucket_count * sizeof(coffer__bucket)); /* sequences go on from what is there */
+        }
         coffer__shard_init(&near.shards[i]);
         if (!coffer__robust_init(&near.locks[i], is_shared)) {
             return COFFER_INTERNAL;

@@ -71,7 +71,7 @@ struct coffer__near {
 
 uint64_t coffer__arena_layout(void);
 
-/* In memory aligned to 64 that is all 0, at least COFFER__ARENA_MIN bytes less two pages: all but the magic. NO_RANDOM, INTERNAL (no mutexes). */
+/* In memory aligned to 64 that is all 0 (a private one's head is enough), at least COFFER__ARENA_MIN bytes less two pages: all but the magic. NO_RANDOM, INTERNAL (no mutexes). */
 coffer_status coffer__arena_make(void *memory, size_t bytes, uint64_t identity, bool is_shared);
 
 /* Fills `near` from what lies there. NULL, or why it cannot be used. */
