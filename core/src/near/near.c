@@ -35,6 +35,16 @@ coffer_status coffer__near_get(coffer__near *near, coffer_slice key, uint64_t no
     return status;
 }
 
+/* Whether the value, as it was copied, is what was stored there for the key. What memory has lost is no value, and goes. */
+static bool is_whole(const place *at, const coffer__spot *spot, coffer_slice key, const char *value) {
+    const coffer__record *record = &spot->record;
+    bool is_it = coffer__record_check(at->shard->secret, record, key, coffer_slice_of(value, record->value_len)) == record->check;
+    if (!is_it) {
+        coffer__shard_remove(at->shard, spot);
+    }
+    return is_it;
+}
+
 /* What could not be read without the lock, has to be counted as expired, or may have been out only because it was being replaced. */
 static coffer_status read_locked(coffer__near *near, uint64_t hash, coffer_slice key, uint64_t now_ms, coffer__buf *out, coffer__near_found *found) {
     place at = enter_hash(near, hash, COFFER__STORE_WAIT_MS);
@@ -48,7 +58,11 @@ static coffer_status read_locked(coffer__near *near, uint64_t hash, coffer_slice
     if (!coffer__buf_reserve(out, spot.record.value_len)) {
         return leave(at, COFFER_NO_MEMORY);
     }
-    coffer__shard_value(at.shard, &spot, 0, spot.record.value_len, out->data + out->len);
+    char *value = out->data == NULL ? NULL : out->data + out->len;
+    coffer__shard_value(at.shard, &spot, 0, spot.record.value_len, value);
+    if (!is_whole(&at, &spot, key, value)) {
+        return leave(at, COFFER_MISS);
+    }
     out->len += spot.record.value_len;
     coffer__slot_count_read(spot.slot, coffer__slot_load(spot.slot));
     *found = (coffer__near_found){.expires_at_ms = spot.record.expires_at_ms, .mark = spot.record.mark, .version = spot.record.version};
@@ -56,7 +70,7 @@ static coffer_status read_locked(coffer__near *near, uint64_t hash, coffer_slice
 }
 
 coffer_status coffer__near_read(coffer__near *near, coffer_slice key, uint64_t now_ms, coffer__buf *out, coffer__near_found *found) {
-    coffer__sight sight;
+    coffer__sight sight = {.may_come_back = false};
     uint64_t hash = coffer__hash(near->secret, key);
     coffer_status status = coffer__look(near, hash, key, now_ms, out, &sight);
     if (status == COFFER_STALE || status == COFFER_AGAIN || (status == COFFER_MISS && sight.may_come_back)) {
@@ -142,13 +156,16 @@ static coffer_status add_at(place at, coffer__item *item, int64_t delta, uint64_
     int64_t before = 0;
     char digits[COFFER__NUMBER_CAP];
     coffer__spot old = coffer__shard_find(at.shard, at.hash, item->key, now_ms);
+    size_t len = old.slot == NULL ? 0 : old.record.value_len;
+    if (len > sizeof digits) {
+        return COFFER_NOT_INTEGER;
+    }
     if (old.slot != NULL) {
-        size_t len = old.record.value_len;
-        item->expires_at_ms = old.record.expires_at_ms;
-        if (len > sizeof digits) {
-            return COFFER_NOT_INTEGER;
-        }
         coffer__shard_value(at.shard, &old, 0, len, digits);
+        old.slot = is_whole(&at, &old, item->key, digits) ? old.slot : NULL;
+    }
+    if (old.slot != NULL) {
+        item->expires_at_ms = old.record.expires_at_ms;
         if (!coffer__number_parse(coffer_slice_of(digits, len), &before)) {
             return COFFER_NOT_INTEGER;
         }

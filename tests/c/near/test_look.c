@@ -323,6 +323,39 @@ static void test_bits_flipped_anywhere_give_no_wrong_value_and_nothing_outside_i
     assert_true(hits > 10000);
 }
 
+/* Of a store that has no server behind it, whose value is damaged; `open`: while a writer is at the bucket, so that it is read under the lock. */
+static void damage_value(coffer_slice key, bool open) {
+    uint64_t hash = coffer__near_hash(&here.near, key);
+    coffer__shard *shard = &here.near.shards[coffer__shard_number(&here.near, hash)];
+    coffer__spot spot = coffer__shard_find(shard, hash, key, 0);
+    assert_non_null(spot.slot);
+    *coffer__log_at(&shard->log, coffer__log_value(&shard->log, spot.place, &spot.record)) ^= 1;
+    if (open) {
+        coffer__bucket_open(coffer__shard_bucket(shard, hash));
+    }
+}
+
+static void test_what_was_damaged_is_no_value_under_the_lock_either(void **state) {
+    (void)state;
+    coffer__buf out = COFFER__BUF_INIT;
+    for (int open = 0; open < 2; open++) {
+        coffer__near_put(&here.near, COFFER_SLICE("k"), COFFER_SLICE("12345678"), 0, FOREVER, NULL);
+        damage_value(COFFER_SLICE("k"), open != 0);
+        assert_int_equal(coffer__near_get(&here.near, COFFER_SLICE("k"), 0, &out, NULL), COFFER_MISS);
+        assert_int_equal(out.len, 0);
+    }
+    coffer__buf_free(&out);
+}
+
+static void test_nothing_is_added_to_a_number_that_was_damaged(void **state) {
+    (void)state;
+    int64_t sum = 0;
+    coffer__near_put(&here.near, COFFER_SLICE("k"), COFFER_SLICE("12345678"), 0, FOREVER, NULL);
+    damage_value(COFFER_SLICE("k"), false);
+    assert_int_equal(coffer__near_add(&here.near, COFFER_SLICE("k"), 5, 0, FOREVER, &sum), COFFER_OK);
+    assert_int_equal(sum, 5);
+}
+
 /* ---- threads ---- */
 
 enum { THREADS = 16, ROUNDS = 6000, KEYS = 2000 };
@@ -452,6 +485,8 @@ int main(void) {
         HERE(test_while_a_writer_is_stopped_reads_go_on_and_fills_give_up),
         HERE(test_one_that_dies_amid_a_change_costs_its_shard_and_no_other),
         HERE(test_bits_flipped_anywhere_give_no_wrong_value_and_nothing_outside_is_read),
+        HERE(test_what_was_damaged_is_no_value_under_the_lock_either),
+        HERE(test_nothing_is_added_to_a_number_that_was_damaged),
         HERE(test_sixteen_threads_see_no_wrong_value),
         HERE(test_a_value_that_is_replaced_is_never_missing),
         HERE(test_what_is_out_for_a_moment_is_waited_for),
