@@ -24,7 +24,7 @@ ROWS = (
     Row(
         "what is heard for near copies is told by the player in memory",
         ALL,
-        "near_absent near_hit near_many near_own_writes near_race near_raw near_stale near_untracked",
+        "near_absent near_expire near_hit near_many near_own_writes near_race near_raw near_stale near_untracked",
     ),
     Row(
         "a call whose connection has failed goes to a new one; the player in memory has no other",

@@ -72,12 +72,12 @@ static uint64_t life_on_server(const coffer_call *call, const coffer_call *life)
 /* How long from when it was asked for the answer may be used; 0: not at all. Behind a fresh entry's end it would be none. */
 static uint64_t life_of(coffer_op *op, const coffer__asked *asked, const coffer_call *call, const coffer__seen *seen, const coffer_call *life) {
     uint64_t asked_unix_ms = coffer__client_unix_ms(op->ns->client, asked->at_ms);
-    uint64_t end = seen->entry.fresh_unix_ms;
+    uint64_t end = seen->entry.fresh_unix_ms, fresh_ms;
     switch (seen->found) {
     case COFFER__FOUND_FRESH:
-        return op->ns->options->raw ? life_on_server(call, life) : end > asked_unix_ms ? end - asked_unix_ms : 0;
     case COFFER__FOUND_NEGATIVE:
-        return end > asked_unix_ms ? end - asked_unix_ms : 0;
+        fresh_ms = end > asked_unix_ms ? end - asked_unix_ms : 0;
+        return least(op->ns->options->raw ? UINT64_MAX : fresh_ms, life_on_server(call, life));
     case COFFER__FOUND_NOTHING:
         return op->ns->options->negative_ttl_ms;
     default:

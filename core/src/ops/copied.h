@@ -24,9 +24,10 @@ typedef struct coffer__asked {
 } coffer__asked;
 bool coffer__copied_expect(coffer_op *op, coffer_slice wire_key, coffer__asked *asked);
 
-/* Whether the server has to be asked for the life of what is there too: nothing else says it. */
-static inline bool coffer__copied_needs_life(const coffer_op *op, const coffer__asked *asked) {
-    return op->ns->options->raw && asked->token.given;
+/* Whether the server has to be asked for the life of what is there too. An entry says how long it is fresh, but EXPIRE may have given its key less since, and a
+ * server that has not come upon a key whose time has passed tells nobody. */
+static inline bool coffer__copied_needs_life(const coffer__asked *asked) {
+    return asked->token.given;
 }
 
 /* The answer, at this node of the call's reply, judged: kept, where it may be. `life` is the call of a PTTL on the key, where that was needed. */

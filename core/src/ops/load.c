@@ -89,7 +89,7 @@ static void look(coffer_op *op, coffer__step then, bool anywhere) {
     }
     coffer__copied_expect(op, op->wire_key, &state->asked);
     coffer__call_argument(coffer__op_call(op, &coffer__command_get), op->wire_key);
-    if (coffer__copied_needs_life(op, &state->asked)) {
+    if (coffer__copied_needs_life(&state->asked)) {
         coffer__call_argument(coffer__op_call(op, &coffer__command_pttl), op->wire_key);
     }
     for (size_t i = 0; anywhere && i < op->call_count; i++) {

@@ -320,7 +320,7 @@ static void look_near(coffer_op *op) {
         state->near[asked].index = i;
         state->wire_keys[asked] = state->wire_keys[i];
         coffer__copied_expect(op, state->wire_keys[asked], &state->near[asked].asked);
-        state->needs_life = state->needs_life || coffer__copied_needs_life(op, &state->near[asked].asked);
+        state->needs_life = state->needs_life || coffer__copied_needs_life(&state->near[asked].asked);
         asked++;
     }
     state->asked_count = asked;

@@ -75,7 +75,7 @@ static void begin_look(coffer_op *op, const char *step_name, void (*finish)(coff
     }
     coffer__copied_expect(op, op->wire_key, &state->asked);
     call_for(op, &coffer__command_get);
-    if (coffer__copied_needs_life(op, &state->asked)) {
+    if (coffer__copied_needs_life(&state->asked)) {
         call_for(op, &coffer__command_pttl);
     }
     coffer__op_then(op, step_name, looked);
