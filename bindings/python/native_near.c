@@ -6,12 +6,6 @@ enum { TIMED_OF = 64, ROOM_BYTES_MOST = 64 << 10 };
 
 /* ---- objects ---- */
 
-static void slot_empty(coffer__py_slot *slot) {
-    PyObject *object = slot->object;
-    slot->object = NULL;
-    Py_XDECREF(object);
-}
-
 static void objects_clear(coffer__py_near *near) {
     coffer__py_slot *slots = near->slots;
     size_t count = near->slot_count;
@@ -133,16 +127,18 @@ static bool look_begin(look *this, PyObject *capsule, PyObject *key_object) {
     return true;
 }
 
-/* The object that was made of the entry that is there; NULL: none, and the slot's is gone. */
-static PyObject *kept_object(const look *this) {
+/* The object that was made of the entry that is there; NULL: none. `*outdated` is the caller's to let go of, last: that may run anything, as closing the cache. */
+static PyObject *kept_object(const look *this, PyObject **outdated) {
     coffer__py_slot *slot = is_keepable(this->near, this->key_object) ? slot_of(this->near, this->key_object) : NULL;
+    *outdated = NULL;
     if (slot == NULL || slot->object == NULL) {
         return NULL;
     }
     if (coffer_peek_confirms(this->ns, this->key, slot->version, this->now_ms, this->near->room)) {
         return Py_NewRef(slot->object);
     }
-    slot_empty(slot);
+    *outdated = slot->object;
+    slot->object = NULL;
     return NULL;
 }
 
@@ -189,7 +185,7 @@ bool coffer__py_near_get(PyObject *capsule, PyObject *key, PyObject *otherwise, 
     if (!look_begin(&this, capsule, key)) {
         return PyErr_Occurred() != NULL;
     }
-    PyObject *kept = kept_object(&this);
+    PyObject *outdated, *kept = kept_object(&this, &outdated);
     if (kept != NULL) {
         look_end(&this);
         *answer = kept;
@@ -202,6 +198,7 @@ bool coffer__py_near_get(PyObject *capsule, PyObject *key, PyObject *otherwise, 
         look_end(&this);
         *answer = Py_NewRef(otherwise);
     }
+    Py_XDECREF(outdated);
     return status == COFFER_OK || status == COFFER_MISS;
 }
 

@@ -255,6 +255,26 @@ def test_a_decoder_may_use_the_cache_and_close_it() -> None:
         cache.get("a")
 
 
+class Closing:
+    """Closes the cache when it is let go of."""
+
+    def __init__(self, cache: Any) -> None:
+        self.cache = cache
+
+    def __del__(self) -> None:
+        self.cache.close()
+
+
+def test_an_object_that_goes_may_close_the_cache() -> None:
+    cache = Blocking("mem://", near_objects=1)
+    cache.set("a", [1])
+    cache.get("a").append(Closing(cache))
+    cache.set("a", [2])
+    assert cache.get("a") == [2]
+    with pytest.raises(coffer.ClosedError):
+        cache.get("a")
+
+
 def test_threads_never_see_an_older_object() -> None:
     """A writer counts up; whoever reads sees it never go back, and nothing older than what was written before it asked."""
     faults: list[str] = []
