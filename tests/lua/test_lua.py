@@ -32,8 +32,8 @@ def test_an_example(lua: Interpreter, script: Path, url: str) -> None:
 
 
 @every_interpreter
-def test_the_fences_of_the_readme_run(lua: Interpreter, tmp_path: Path, url: str) -> None:
-    fences = FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+def test_the_fences_of_the_documents_run(lua: Interpreter, tmp_path: Path, url: str) -> None:
+    fences = [code for name in ("README.md", "docs/near.md") for code in FENCE.findall((ROOT / name).read_text(encoding="utf-8"))]
     assert fences
     for code in fences:
         script = tmp_path / "fence.lua"

@@ -33,6 +33,14 @@ class Example(Process):
         config.write_text(f"daemon off; worker_processes 2; pid nginx.pid; user {getpass.getuser()}; {MODULES}\n{text}", encoding="utf-8")
         super().__init__(folder, config, port, {"LUA_PATH": f"{LUA}/?.lua;;", "LUA_CPATH": f"{LUA}/?.so;;"})
 
+    def headers(self, path: str) -> http.client.HTTPMessage:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().headers
+        finally:
+            connection.close()
+
     def ask(self, path: str, method: str = "GET", body: str | None = None, **headers: str) -> tuple[int, str | None, str]:
         """Status, where it is from, body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -48,9 +56,9 @@ def text_of(name: str) -> str:
     return (EXAMPLES / name).read_text(encoding="utf-8")
 
 
-def fence() -> str:
+def fence(document: str) -> str:
     """The program of the document; where the module is, is said by LUA_PATH here."""
-    found = re.search(r"^```nginx\n(.*?)^```$", (ROOT / "docs" / "openresty.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    found = re.search(r"^```nginx\n(.*?)^```$", (ROOT / "docs" / document).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert found is not None
     return "events {}\n" + re.sub(r" *lua_package_c?path .*\n", "", found[1])
 
@@ -152,7 +160,21 @@ def test_without_redis_they_go_on(tmp_path: Path, name: str) -> None:
 
 
 def test_the_program_of_the_document(server: RedisServer, raw: Resp, tmp_path: Path) -> None:
-    with running(Example(tmp_path, fence(), server.url)) as example:
+    with running(Example(tmp_path, fence("openresty.md"), server.url)) as example:
         assert example.ask("/users/42")[::2] == (200, "Ada (loaded)\n")
         assert example.ask("/users/42")[::2] == (200, "Ada (remote)\n")
         wait_until(lambda: len(raw.call("KEYS", "*#requests")) == 1)  # type: ignore[arg-type]
+
+
+def test_the_program_of_the_document_on_near_copies(server: RedisServer, tmp_path: Path) -> None:
+    name = f"coffer-test-{tmp_path.name}"
+    text = fence("near.md").replace('"shop"', f'"{name}"')
+    try:
+        with running(Example(tmp_path, text, server.url)) as example:
+            assert example.ask("/a")[::2] == (200, "page /a (loaded)\n")
+            wait_until(lambda: example.ask("/a")[2] == "page /a (near)\n")
+            assert example.headers("/a")["X-Near"] == "yes"
+            assert example.headers("/never")["X-Near"] == "no"
+    finally:
+        for path in Path("/dev/shm").glob(f"{name}.*"):
+            path.unlink()
