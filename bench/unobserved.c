@@ -32,6 +32,14 @@ void coffer__count_operation(coffer__observer *observer, coffer_operation operat
     (void)operation;
 }
 
+void coffer__count_answer(coffer__observer *observer, coffer_operation operation, coffer__counter answer, coffer__counter nearness, size_t bytes) {
+    (void)observer;
+    (void)operation;
+    (void)answer;
+    (void)nearness;
+    (void)bytes;
+}
+
 void coffer__record_latency(coffer__observer *observer, coffer_operation operation, uint64_t elapsed_us) {
     (void)observer;
     (void)operation;

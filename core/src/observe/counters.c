@@ -73,6 +73,19 @@ void coffer__count_operation(coffer__observer *observer, coffer_operation operat
     add_in_row(mine, &observer->rows[mine].operations[operation], 1);
 }
 
+void coffer__count_answer(coffer__observer *observer, coffer_operation operation, coffer__counter answer, coffer__counter nearness, size_t bytes) {
+    size_t mine = my_row();
+    row *own = &observer->rows[mine];
+    add_in_row(mine, &own->operations[operation], 1);
+    add_in_row(mine, &own->counters[answer], 1);
+    if (nearness != answer) {
+        add_in_row(mine, &own->counters[nearness], 1);
+    }
+    if (bytes > 0) {
+        add_in_row(mine, &own->counters[COFFER__COUNT_bytes_read], bytes);
+    }
+}
+
 void coffer__record_latency(coffer__observer *observer, coffer_operation operation, uint64_t elapsed_us) {
     coffer__histogram_record(&observer->histograms[operation], elapsed_us);
 }

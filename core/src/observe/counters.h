@@ -20,6 +20,8 @@ void coffer__observer_free(coffer__observer *observer);
 void coffer__count(coffer__observer *observer, coffer__counter counter, uint64_t add);
 void coffer__count_refusal(coffer__observer *observer, coffer_status status); /* of an entry */
 void coffer__count_operation(coffer__observer *observer, coffer_operation operation); /* how many were done */
+/* The same for a read that is answered in the process, all at once: what it came to, how near (or what it came to once more), and how many bytes. */
+void coffer__count_answer(coffer__observer *observer, coffer_operation operation, coffer__counter answer, coffer__counter nearness, size_t bytes);
 void coffer__record_latency(coffer__observer *observer, coffer_operation operation, uint64_t elapsed_us);
 
 void coffer__observer_read(const coffer__observer *observer, coffer_counters *counters, coffer_latency latency[COFFER_OPERATION_COUNT]);

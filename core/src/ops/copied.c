@@ -4,19 +4,11 @@
 
 /* ---- looking ---- */
 
-/* A key that is owed its deletion has no value, whoever has a copy of it. */
-static coffer_status find(const coffer_namespace *ns, coffer_slice wire_key, uint64_t now_ms, coffer__buf *bytes, coffer__near_found *found) {
-    if (ns->copies == NULL || coffer__owed_holds(ns->client->owed, wire_key)) {
-        return COFFER_MISS;
-    }
-    return coffer__near_look(ns->copies, wire_key, now_ms, bytes, found);
-}
-
 static bool look(const coffer_namespace *ns, coffer_slice key, coffer_slice wire_key, uint64_t now_ms, coffer__buf *bytes, coffer__buf *scratch,
                  coffer__seen *seen) {
     coffer__near_found found;
     size_t offset = bytes->len;
-    if (find(ns, wire_key, now_ms, bytes, &found) != COFFER_OK) {
+    if (coffer__near_look(ns->copies, wire_key, now_ms, bytes, &found) != COFFER_OK) {
         return false;
     }
     coffer_slice copy = coffer_slice_of(bytes->data + offset, bytes->len - offset);
@@ -31,7 +23,8 @@ static bool look(const coffer_namespace *ns, coffer_slice key, coffer_slice wire
 }
 
 bool coffer__copied_look(coffer_op *op, coffer_slice key, coffer_slice wire_key, coffer__buf *bytes, coffer__buf *scratch, coffer__seen *seen) {
-    return op->ns->copies != NULL && coffer__is_in_share(op->ns->switches, key) && look(op->ns, key, wire_key, op->now_ms, bytes, scratch, seen);
+    return op->ns->copies != NULL && coffer__is_in_share(op->ns->switches, key) && !coffer__owed_holds(op->ns->client->owed, wire_key) &&
+           look(op->ns, key, wire_key, op->now_ms, bytes, scratch, seen);
 }
 
 bool coffer__copied_peek(const coffer_namespace *ns, coffer_slice key, coffer_slice wire_key, uint64_t now_ms, coffer__buf *bytes,
@@ -41,7 +34,7 @@ bool coffer__copied_peek(const coffer_namespace *ns, coffer_slice key, coffer_sl
 }
 
 void coffer__copied_count(const coffer_namespace *ns, const coffer__seen *seen) {
-    coffer__count(ns->observer, seen->found == COFFER__FOUND_FRESH ? COFFER__COUNT_near_hits : COFFER__COUNT_near_negative_hits, 1);
+    coffer__count(ns->observer, coffer__copied_counter(seen), 1);
 }
 
 /* ---- keeping ---- */

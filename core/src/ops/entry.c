@@ -63,7 +63,10 @@ coffer_status coffer__judge_stored(const coffer_namespace *ns, coffer_slice key,
         seen->id_len = bytes.len - COFFER__ENVELOPE_ID_OFFSET < sizeof seen->id ? bytes.len - COFFER__ENVELOPE_ID_OFFSET : sizeof seen->id;
         memcpy(seen->id, bytes.data + COFFER__ENVELOPE_ID_OFFSET, seen->id_len);
     }
-    coffer__binding binding = coffer__namespace_binding(ns, key);
+    coffer__binding binding;
+    if (ns->codec.sealer != NULL) { /* without, nobody looks at it */
+        binding = coffer__namespace_binding(ns, key);
+    }
     coffer_status status = coffer__envelope_read(&ns->codec, &binding, bytes, scratch, &seen->entry);
     seen->found = status == COFFER_OK ? judge_times(ns, &seen->entry, now_ms) : COFFER__FOUND_DEAD;
     return status;

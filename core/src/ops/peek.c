@@ -22,14 +22,10 @@ static bool may_look(const coffer_namespace *ns, coffer_slice key, coffer_room *
            !coffer__owed_holds(ns->client->owed, coffer__buf_slice(&room->wire_key));
 }
 
-/* The hit is counted as an op would count it. */
+/* As an op would count it. */
 static void count(const coffer_namespace *ns, const coffer__seen *seen, coffer__counter counter, size_t bytes) {
-    coffer__count_operation(ns->observer, COFFER_OPERATION_GET);
-    coffer__count(ns->observer, counter, 1);
-    coffer__count(ns->observer, COFFER__COUNT_bytes_read, bytes);
-    if (seen->near) {
-        coffer__copied_count(ns, seen);
-    }
+    coffer__counter nearness = seen->near ? coffer__copied_counter(seen) : counter;
+    coffer__count_answer(ns->observer, COFFER_OPERATION_GET, counter, nearness, bytes);
 }
 
 static coffer_status miss(const coffer_namespace *ns, const coffer__seen *seen, coffer_value *value) {
@@ -109,8 +105,8 @@ bool coffer_peek_confirms(coffer_namespace *ns, coffer_slice key, uint64_t near_
     }
     coffer__seen seen = {.found = COFFER__FOUND_FRESH, .near = ns->copies != NULL};
     coffer_slice wire_key = coffer__buf_slice(&room->wire_key);
-    bool same = seen.near ? !coffer__owed_holds(ns->client->owed, wire_key) && coffer__near_confirms(ns->copies, wire_key, near_version, now_ms)
-                          : store_confirms(ns, wire_key, near_version, now_ms, room);
+    bool same =
+        seen.near ? coffer__near_confirms(ns->copies, wire_key, near_version, now_ms) : store_confirms(ns, wire_key, near_version, now_ms, room);
     if (same) {
         count(ns, &seen, COFFER__COUNT_hits, 0);
     }

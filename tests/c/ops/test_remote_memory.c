@@ -1,5 +1,7 @@
 /* Every allocation failed once, and from then on, in a scenario of every operation over a conn. The server is a few lines here, with memory of its own:
  * it does not know HELLO, nor any script before it was told its text. A read that succeeds gives the value of its key, whatever ran dry before. */
+#include "engine/channel.h"
+#include "engine/client.h"
 #include "support/cmocka_all.h"
 #include "support/watched_alloc.h"
 #include <coffer/coffer.h>
@@ -309,8 +311,41 @@ static void use_everything(void) {
     coffer_op_free(op);
 }
 
-static void scenario(void) {
-    static const char url[] = "redis://user:password@scripted/3?compress=never";
+/* Somebody hears what changes, so that what is read is kept. */
+static void listen_for_copies(void) {
+    const coffer_endpoint scripted = {.host = {"scripted", 8}, .port = 6379};
+    coffer__coherence *coherence = coffer__near_coherence(client->copies);
+    coffer__lead lead = {0};
+    assert_true(coffer__lead_hold(coherence, &lead, 1, 2));
+    int channel = coffer__channel_take(coherence, &lead, coffer__node_of(&scripted));
+    assert_true(coffer__channel_heard(coherence, &lead, (unsigned)channel, 2, 2));
+}
+
+static void peek(coffer_slice key) {
+    coffer_room *room;
+    coffer_value value;
+    if (coffer_room_new(&room) == COFFER_OK && coffer_peek(ns, key, 2, room, &value) == COFFER_OK) {
+        assert_true(value.data.len == sizeof text && value.data.data[0] == 'x');
+    }
+    coffer_room_free(room);
+}
+
+static void use_copies(void) {
+    coffer_slice keys[2] = {COFFER_SLICE("k"), COFFER_SLICE("other")};
+    RUN(set, keys[0], coffer_slice_of(text, sizeof text), NULL);
+    RUN(set, keys[1], COFFER_SLICE("other"), NULL);
+    for (int i = 0; i < 2; i++) {
+        read_both(keys);
+        read_back(keys[0], 'x');
+        peek(keys[0]);
+        RUN(get_or_load, COFFER_SLICE("loaded"), NULL);
+        RUN(exists, COFFER_SLICE("absent"), NULL);
+    }
+    RUN(delete, keys[1], NULL);
+    read_both(keys);
+}
+
+static void scenario(const char *url) {
     coffer_options *options = coffer_options_new();
     coffer_error error;
     memset(&srv, 0, sizeof srv);
@@ -318,7 +353,12 @@ static void scenario(void) {
     if (options != NULL && coffer_options_set_url(options, coffer_slice_text(url), &error) == COFFER_OK &&
         coffer_client_new(&client, options, (coffer_clock){1, 1}, &error) == COFFER_OK &&
         coffer_namespace_new(&ns, client, NULL, &error) == COFFER_OK) {
-        use_everything();
+        if (client->copies != NULL) {
+            listen_for_copies();
+            use_copies();
+        } else {
+            use_everything();
+        }
     }
     coffer_conn_free(conn);
     coffer_namespace_free(ns);
@@ -329,8 +369,7 @@ static void scenario(void) {
     client = NULL;
 }
 
-static void test_every_allocation_may_fail(void **state) {
-    (void)state;
+static void fail_each(const char *url) {
     for (int for_good = 0; for_good < 2; for_good++) {
         size_t nth = 0;
         do {
@@ -340,7 +379,7 @@ static void test_every_allocation_may_fail(void **state) {
                 watched_alloc_fail_once(nth);
             }
             failed_count = 0;
-            scenario();
+            scenario(url);
             assert_int_equal(watched_alloc.live_bytes, 0);
             watched_alloc_end();
         } while (watched_alloc.refused_count > 0 && nth < 3000);
@@ -349,7 +388,19 @@ static void test_every_allocation_may_fail(void **state) {
     }
 }
 
+static void test_every_allocation_may_fail(void **state) {
+    (void)state;
+    fail_each("redis://user:password@scripted/3?compress=never");
+}
+
+static void test_every_allocation_may_fail_beside_near_copies(void **state) {
+    (void)state;
+    fail_each("redis://scripted?compress=never&near=process&near_bytes=1MiB");
+    fail_each("redis://scripted?raw=true&near=process&near_bytes=1MiB");
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_allocation_may_fail)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_allocation_may_fail),
+                                       cmocka_unit_test(test_every_allocation_may_fail_beside_near_copies)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
