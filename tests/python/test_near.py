@@ -6,10 +6,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import os
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ import coffer.aio
 import coffer.testing
 from coffer import _coffer_core as core
 from coffer._cache import Cache as Blocking
+from support import RedisServer, wait_until
 
 
 @pytest.fixture
@@ -304,3 +307,31 @@ def test_threads_never_see_an_older_object() -> None:
         for thread in threads:
             thread.join(30)
     assert faults == []
+
+
+# ---- with a server
+
+
+@pytest.mark.parametrize("near", ["process", "shared"])
+def test_objects_of_a_server_s_values_go_when_somebody_changes_them(both: None, server: RedisServer, near: str) -> None:
+    name = f"coffer-test-{os.getpid()}-objects"
+    try:
+        with coffer.Cache(server.url, near=near, near_name=name, near_bytes="4MiB", near_objects=8) as cache, Blocking(server.url) as other:
+            last = None
+            for number in range(20):
+                other.set("key", {"n": number})
+                wait_until(lambda: cache.get("key") == {"n": number})  # noqa: B023
+                wait_until(lambda: cache.get("key") is cache.get("key"))
+                assert cache.get("key") is not last
+                last = cache.get("key")
+                assert last == {"n": number}
+            hits = cache.stats().near_hits
+            assert cache.get("key") is last
+            assert cache.stats().near_hits == hits + 1
+            cache.set("key", {"n": -1})
+            assert cache.get("key") == {"n": -1}
+            other.delete("key")
+            wait_until(lambda: cache.get("key") is None)
+    finally:
+        for path in Path("/dev/shm").glob(f"{name}.*"):
+            path.unlink()
