@@ -230,7 +230,7 @@ def public_headers_stand_alone(file: File) -> Iterator[Finding]:
 def bindings_use_public_headers(file: File) -> Iterator[Finding]:
     if not file.path.startswith("bindings/") or file.suffix not in (".c", ".h", ".i"):
         return
-    folders = ("base", "resp", "codec", "policy", "topology", "near", "observe", "engine", "ops", "mux", "io")
+    folders = ("base", "resp", "codec", "policy", "topology", "near", "simulate", "observe", "engine", "ops", "mux", "io")
     for number, _, name in file.includes:
         if name.split("/")[0] in folders or "core/src" in name:
             yield file.finding(number, f"{name}: bindings include <coffer/*.h> only")

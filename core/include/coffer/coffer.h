@@ -17,6 +17,7 @@
  *     metrics.h    what the cache has done
  *     health.h     how it is, and turning it off and on
  *     inspect.h    what stored bytes say of themselves
+ *     simulate.h   how often a cache of some size would have hit, from a trace
  *     hooks.h      an allocator and a log of your own, set before anything else
  *  3. mux.h        the same operations on an event loop of your own
  *     tls.h        TLS for it
@@ -35,6 +36,7 @@
 #include <coffer/metrics.h>
 #include <coffer/mux.h>
 #include <coffer/options.h>
+#include <coffer/simulate.h>
 #include <coffer/status.h>
 #include <coffer/tls.h>
 #include <coffer/types.h>

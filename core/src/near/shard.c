@@ -2,15 +2,17 @@
 
 /* One bucket (64 bytes, 7 slots) for so many bytes of shard: an eighth of the memory is index, and records of 180 bytes fill it by a third, where one in
  * two hundred finds its bucket full (Poisson). Smaller ones are bounded by the index. */
-enum { SHARD_BYTES_PER_BUCKET = 512 };
-
-enum { SEGMENTS = 64, SEGMENT_WORDS_MIN = 32, LINE_BYTES = 64 };
+enum { LINE_BYTES = 64, SHARD_BYTES_PER_BUCKET = 512, BUCKETS_PER_GHOST_LINE = 4, SEGMENTS = 64 };
+enum { LOG_BYTES_PER_BUCKET = SHARD_BYTES_PER_BUCKET - LINE_BYTES - LINE_BYTES / BUCKETS_PER_GHOST_LINE };
 
 /* What one insert may move before it evicts what was read, too: as many records; after as many words, no further one. */
 enum { MOVES_MAX = 16, MOVED_WORDS_MAX = 32 * 1024 };
 
-/* Shares of the segments: where small begins, and what apart may have. */
-enum { SMALL_SHARE = 10, APART_SHARE = 16 };
+/* Shares in percent. Small begins with a tenth of the log and stays within these; APART_SHARE is how many segments there are for each that apart may have. */
+enum { SMALL_BEGINS = 10, SMALL_LEAST = 1, SMALL_MOST = 80, APART_SHARE = 16 };
+
+/* Ghosts by their age, in percent of the entries that are there: which of them enter main, and which tell that their queue is too short. */
+enum { GHOSTS_ENTER_MAIN = 80, GHOSTS_TELL = 20 };
 
 /* So many reads since it was appended are worth a place in main, and another round there. */
 enum { READS_FOR_MAIN = 1, READS_TO_STAY = 1 };
@@ -38,16 +40,25 @@ size_t coffer__shard_bytes(const coffer__shard_plan *plan) {
     return bytes_before_log(plan) + lines((size_t)plan->segment_count * plan->segment_words * 8);
 }
 
+static coffer__shard_plan plan_with(size_t buckets) {
+    coffer__shard_plan plan = {.bucket_count = buckets < UINT32_MAX ? (uint32_t)buckets : UINT32_MAX};
+    plan.bucket_count += plan.bucket_count == 0;
+    plan.ghost_lines = (plan.bucket_count + BUCKETS_PER_GHOST_LINE - 1) / BUCKETS_PER_GHOST_LINE;
+    return plan;
+}
+
 coffer__shard_plan coffer__shard_plan_of(size_t bytes) {
-    size_t buckets = bytes / SHARD_BYTES_PER_BUCKET;
-    coffer__shard_plan plan = {.bucket_count = buckets < UINT32_MAX ? (uint32_t)buckets : UINT32_MAX, .segment_count = SEGMENTS};
-    size_t words = (bytes - bytes_before_log(&plan) - LINE_BYTES) / 8;
-    words = words < UINT32_MAX ? words : UINT32_MAX;
-    plan.segment_words = (uint32_t)(words / SEGMENTS);
-    if (plan.segment_words < SEGMENT_WORDS_MIN) {
-        plan.segment_words = SEGMENT_WORDS_MIN;
-        plan.segment_count = (uint32_t)(words / SEGMENT_WORDS_MIN);
-    }
+    coffer__shard_plan plan = plan_with(bytes / SHARD_BYTES_PER_BUCKET);
+    plan.segment_count = SEGMENTS;
+    size_t words = (bytes - bytes_before_log(&plan)) / LINE_BYTES * 8;
+    plan.segment_words = (uint32_t)((words < UINT32_MAX ? words : UINT32_MAX) / SEGMENTS);
+    return plan;
+}
+
+coffer__shard_plan coffer__shard_plan_for(uint32_t segment_words, uint32_t segment_count) {
+    coffer__shard_plan plan = plan_with((size_t)segment_words * segment_count * 8 / LOG_BYTES_PER_BUCKET);
+    plan.segment_words = segment_words;
+    plan.segment_count = segment_count;
     return plan;
 }
 
@@ -56,7 +67,10 @@ void coffer__shard_attach(coffer__shard *shard, void *memory, const coffer__shar
     shard->state = (coffer__shard_state *)memory;
     at += lines(sizeof(coffer__shard_state));
     shard->log.segments = (coffer__segment *)(void *)at;
-    at += lines(plan->segment_count * sizeof(coffer__segment)) + (size_t)plan->ghost_lines * LINE_BYTES;
+    at += lines(plan->segment_count * sizeof(coffer__segment));
+    shard->ghosts.lines = (coffer__ghost_line *)(void *)at;
+    shard->ghosts.line_count = plan->ghost_lines;
+    at += (size_t)plan->ghost_lines * LINE_BYTES;
     shard->buckets = (coffer__bucket *)(void *)at;
     at += (size_t)plan->bucket_count * LINE_BYTES;
     shard->log.words = (_Atomic uint64_t *)(void *)at;
@@ -74,6 +88,17 @@ static void end_change(coffer__shard *shard) {
     atomic_store_explicit(&shard->state->changing, false, memory_order_release);
 }
 
+static uint64_t log_words(const coffer__shard *shard) {
+    return (uint64_t)shard->log.segment_count * shard->log.segment_words;
+}
+
+/* Small's share follows from it in whole segments. */
+static void set_small_words(coffer__shard *shard, uint64_t words) {
+    uint64_t segments = (words + shard->log.segment_words / 2) / shard->log.segment_words;
+    shard->state->small_words = words;
+    shard->state->queues.small_target = segments > 1 ? (uint32_t)segments : 1;
+}
+
 /* Readers see each bucket change. */
 static void clear(coffer__shard *shard) {
     for (uint32_t i = 0; i < shard->bucket_count; i++) {
@@ -85,8 +110,9 @@ static void clear(coffer__shard *shard) {
         coffer__bucket_close(bucket);
     }
     coffer__queues_init(&shard->log, &shard->state->queues);
-    uint32_t target = shard->log.segment_count / SMALL_SHARE;
-    shard->state->queues.small_target = target > 0 ? target : 1;
+    memset(shard->ghosts.lines, 0, shard->ghosts.line_count * sizeof *shard->ghosts.lines);
+    shard->state->ghost_clock = (coffer__ghost_clock){{0, 0}};
+    set_small_words(shard, log_words(shard) * SMALL_BEGINS / 100);
     shard->state->used_bytes = shard->state->entries = 0;
 }
 
@@ -274,6 +300,13 @@ static void move(coffer__shard *shard, coffer__queue *to, _Atomic uint64_t *slot
     work->moved_words += words;
 }
 
+static void give_up(coffer__shard *shard, _Atomic uint64_t *slot, const coffer__record *record, bool from_main, bool as_ghost, const job *work) {
+    if (as_ghost && record->expires_at_ms > work->now_ms) {
+        coffer__ghosts_add(&shard->ghosts, &shard->state->ghost_clock, record->hash, from_main);
+    }
+    drop(shard, slot, record, work->now_ms);
+}
+
 /* Takes out the oldest record of main or apart: main appends it again where it was read. What it would leave out at the end of a segment may not be what
  * it consists of. */
 static bool evict(coffer__shard *shard, coffer__queue_name name, job *work) {
@@ -290,7 +323,7 @@ static bool evict(coffer__shard *shard, coffer__queue_name name, job *work) {
     }
     uint64_t seen = coffer__slot_load(slot), reads = seen & COFFER__SLOT_READS;
     if (name != COFFER__QUEUE_MAIN || left_out > room || !deserves_a_move(seen, READS_TO_STAY, &record, work)) {
-        drop(shard, slot, &record, work->now_ms);
+        give_up(shard, slot, &record, name == COFFER__QUEUE_MAIN, name != COFFER__QUEUE_APART, work);
         return coffer__queue_pass(&shard->log, queue, &record);
     }
     bool passed = coffer__queue_pass(&shard->log, queue, &record);
@@ -329,7 +362,7 @@ static bool evict_small(coffer__shard *shard, job *work) {
         if (deserves_a_move(coffer__slot_load(slot), READS_FOR_MAIN, &record, work) && main_takes(shard, &record, work)) {
             move(shard, queue_of(shard, COFFER__QUEUE_MAIN), slot, place, &record, 0, work);
         } else {
-            drop(shard, slot, &record, work->now_ms);
+            give_up(shard, slot, &record, false, true, work);
         }
     }
     return coffer__queue_pass(&shard->log, queue, &record);
@@ -439,11 +472,29 @@ static void overwrite(coffer__shard *shard, const coffer__spot *old, const coffe
     coffer__slot_count_read(old->slot, coffer__slot_load(old->slot));
 }
 
-static coffer__queue_name queue_for(const coffer__shard *shard, const coffer__item *item) {
-    return item->apart ? COFFER__QUEUE_APART
-           : coffer__words_of(item->key.len + item->value.len) > (uint64_t)shard->state->queues.small_target * shard->log.segment_words / 2
-               ? COFFER__QUEUE_MAIN
-               : COFFER__QUEUE_SMALL;
+static bool is_younger(const coffer__shard *shard, const coffer__ghost *ghost, uint64_t percent) {
+    return ghost->was_there && ghost->age * 100 <= shard->state->entries * percent;
+}
+
+/* A young ghost would have been a hit, had its queue been that much longer: small's share goes up by one of its own and down by one of main, so that both
+ * come to gain the same by another segment. */
+static void learn(coffer__shard *shard, const coffer__ghost *ghost, uint64_t words) {
+    uint64_t small = shard->state->small_words, least = log_words(shard) * SMALL_LEAST / 100, most = log_words(shard) * SMALL_MOST / 100;
+    if (is_younger(shard, ghost, GHOSTS_TELL)) {
+        small = !ghost->from_main ? small + words : words < small ? small - words : 0;
+        set_small_words(shard, small < least ? least : small > most ? most : small);
+    }
+}
+
+static coffer__queue_name queue_for(coffer__shard *shard, const coffer__item *item) {
+    uint64_t words = COFFER__RECORD_WORDS + coffer__words_of(item->key.len) + coffer__words_of(item->value.len);
+    if (item->apart) {
+        return COFFER__QUEUE_APART;
+    }
+    coffer__ghost ghost = coffer__ghosts_take(&shard->ghosts, &shard->state->ghost_clock, item->hash);
+    learn(shard, &ghost, words);
+    bool is_large = words > (uint64_t)shard->state->queues.small_target * shard->log.segment_words;
+    return is_large || is_younger(shard, &ghost, GHOSTS_ENTER_MAIN) ? COFFER__QUEUE_MAIN : COFFER__QUEUE_SMALL;
 }
 
 /* An entry of the same size (a counter, a flag) is overwritten where it is and counts as read; any other is appended anew, to the same queue. */
@@ -467,8 +518,7 @@ static void replace(coffer__shard *shard, const coffer__spot *old, const coffer_
 
 /* In three quarters of the log. */
 static bool fits(const coffer__shard *shard, const coffer__item *item) {
-    const coffer__log *log = &shard->log;
-    uint64_t words = (uint64_t)log->segment_count * log->segment_words / 4 * 3, most = words * 8 < UINT32_MAX ? words * 8 : UINT32_MAX;
+    uint64_t words = log_words(shard) / 4 * 3, most = words * 8 < UINT32_MAX ? words * 8 : UINT32_MAX;
     return item->key.len <= most && item->value.len <= most &&
            COFFER__RECORD_WORDS + coffer__words_of(item->key.len) + coffer__words_of(item->value.len) <= words;
 }

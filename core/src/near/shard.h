@@ -10,6 +10,7 @@
 #define COFFER_NEAR_SHARD_H
 
 #include "base/buf.h"
+#include "ghosts.h"
 #include "index.h"
 #include "queue.h"
 
@@ -29,6 +30,8 @@ typedef struct coffer__shard_state {
     uint64_t used_bytes, entries, evictions, expirations;
     uint64_t wiped; /* how often all of it was given up, because a writer died in it or it was damaged */
     uint64_t versions; /* given so far */
+    coffer__ghost_clock ghost_clock;
+    uint64_t small_words; /* small's share, as ghosts have moved it */
 } coffer__shard_state;
 
 /* What a process knows of it. */
@@ -36,6 +39,7 @@ typedef struct coffer__shard {
     coffer__shard_state *state;
     coffer__bucket *buckets;
     uint32_t bucket_count;
+    coffer__ghosts ghosts;
     coffer__log log;
     uint64_t secret; /* of checks */
 } coffer__shard;
@@ -57,6 +61,7 @@ typedef struct coffer__spot {
 
 /* For so many bytes of memory. Its bytes are at most as many. */
 coffer__shard_plan coffer__shard_plan_of(size_t bytes);
+coffer__shard_plan coffer__shard_plan_for(uint32_t segment_words, uint32_t segment_count); /* for such a log */
 size_t coffer__shard_bytes(const coffer__shard_plan *plan);
 
 /* The shard that lies there, in memory aligned to 64. Reads and writes nothing of it. */
