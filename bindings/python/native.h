@@ -161,6 +161,7 @@ PyObject *coffer__py_option_table(PyObject *self, PyObject *args);
 PyObject *coffer__py_stats(PyObject *self, PyObject *args);
 PyObject *coffer__py_health(PyObject *self, PyObject *args);
 PyObject *coffer__py_inspect(PyObject *self, PyObject *args);
+PyObject *coffer__py_simulate(PyObject *self, PyObject *args);
 
 /* Whether JSON keeps the object as it is; ValueTypeError or ArgumentError says what does not fit. */
 bool coffer__py_json_fits(PyObject *object);

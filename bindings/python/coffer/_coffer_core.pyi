@@ -1,6 +1,7 @@
 """The native module: flat functions made by SWIG from bindings/swig/coffer.i, and the hand-written ones of native_calls.c
 and native_tables.c. Private to the package: use coffer.Cache."""
 
+from array import array
 from collections.abc import Callable
 from typing import Any, Final, Literal, TypeAlias, TypedDict, final
 
@@ -49,6 +50,12 @@ class RawHealth(TypedDict):
     near: Literal["off", "live", "bypassed", "ttl_alone"]
     owed_keys: int
     lost_keys: int
+
+class RawSimulated(TypedDict):
+    hits: int
+    hit_bytes: int
+    requested_bytes: int
+    capacity: int
 
 class RawInspection(TypedDict):
     verdict: str
@@ -107,6 +114,7 @@ def option_table() -> list[tuple[str, str, str, str, str, bool, bool]]: ...
 def stats(handle: _Handle, /) -> RawStats: ...
 def health(handle: _Handle, /) -> RawHealth: ...
 def inspect(handle: _Handle, key: _Key, envelope: bytes, /) -> RawInspection: ...
+def simulate(policy: str, requests: array[int], sizes: array[int] | None, key_count: int, capacity: int, /) -> RawSimulated: ...
 
 # of asyncio's driver, written by hand
 def loop_open(

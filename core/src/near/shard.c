@@ -5,8 +5,8 @@
 enum { LINE_BYTES = 64, SHARD_BYTES_PER_BUCKET = 512, BUCKETS_PER_GHOST_LINE = 4, SEGMENTS = 64 };
 enum { LOG_BYTES_PER_BUCKET = SHARD_BYTES_PER_BUCKET - LINE_BYTES - LINE_BYTES / BUCKETS_PER_GHOST_LINE };
 
-/* What one insert may move before it evicts what was read, too: as many records; after as many words, no further one. */
-enum { MOVES_MAX = 16, MOVED_WORDS_MAX = 32 * 1024 };
+/* What one insert may move before it evicts what was read, too: as many records and words, and more of both the larger it is itself. */
+enum { MOVES = 16, WORDS_PER_MOVE = 64, MOVED_WORDS = 32 * 1024, MOVED_WORDS_PER_WORD = 4 };
 
 /* Shares in percent. Small begins with a tenth of the log and stays within these; APART_SHARE is how many segments there are for each that apart may have. */
 enum { SMALL_BEGINS = 10, SMALL_LEAST = 1, SMALL_MOST = 80, APART_SHARE = 16 };
@@ -20,8 +20,7 @@ enum { READS_FOR_MAIN = 1, READS_TO_STAY = 1 };
 /* What a put is allowed, and what it has found. */
 typedef struct job {
     uint64_t now_ms;
-    uint64_t moved_words;
-    unsigned moves;
+    uint64_t moves, moved_words; /* that are left */
     bool damaged;
 } job;
 
@@ -272,17 +271,30 @@ static uint32_t apart_target(const coffer__shard *shard) {
 }
 
 /* The last free segment is kept for small or main, whichever has less than its share. */
-static bool may_grow(coffer__shard *shard, coffer__queue_name name) {
+static bool is_in_turn(coffer__shard *shard, coffer__queue_name name) {
     const coffer__queues *queues = &shard->state->queues;
     bool small_is_short = queues->of[COFFER__QUEUE_SMALL].segments < queues->small_target;
-    bool is_in_turn = name == COFFER__QUEUE_APART ? queues->of[name].segments < apart_target(shard)
-                                                  : queues->free_count > 1 || small_is_short == (name == COFFER__QUEUE_SMALL);
-    return is_in_turn && coffer__queue_can_grow(&shard->log, queues, name);
+    return queues->free_count > 0 && (name == COFFER__QUEUE_APART ? queues->of[name].segments < apart_target(shard)
+                                                                  : queues->free_count > 1 || small_is_short == (name == COFFER__QUEUE_SMALL));
+}
+
+static bool may_grow(coffer__shard *shard, coffer__queue_name name) {
+    return is_in_turn(shard, name) && coffer__queue_can_grow(&shard->log, &shard->state->queues, name);
+}
+
+static bool goes_on(coffer__shard *shard, coffer__queue_name name, const coffer__record *record) {
+    return coffer__record_words(record) > shard->log.segment_words - queue_of(shard, name)->head.offset;
+}
+
+/* A queue can grow only where it goes on to another segment: it does so there, though it may have room enough without. */
+static bool is_ready_for(coffer__shard *shard, coffer__queue_name name, const coffer__record *record) {
+    const coffer__queue *queue = queue_of(shard, name);
+    bool should_grow = goes_on(shard, name, record) && queue->room < shard->log.segment_words && is_in_turn(shard, name);
+    return coffer__queue_has_room(&shard->log, queue, record) && !should_grow;
 }
 
 static bool deserves_a_move(uint64_t slot, uint64_t reads, const coffer__record *record, const job *work) {
-    return (slot & COFFER__SLOT_READS) >= reads && work->moves < MOVES_MAX && work->moved_words < MOVED_WORDS_MAX &&
-           record->expires_at_ms > work->now_ms;
+    return (slot & COFFER__SLOT_READS) >= reads && work->moves > 0 && work->moved_words > 0 && record->expires_at_ms > work->now_ms;
 }
 
 /* The slot follows the record to a queue that has room for it. Where it is the same queue the two places may overlap, the new one never behind the
@@ -296,8 +308,8 @@ static void move(coffer__shard *shard, coffer__queue *to, _Atomic uint64_t *slot
     coffer__log_move(&shard->log, place, from, words);
     coffer__slot_store(slot, coffer__slot_make(record->hash, coffer__log_position(&shard->log, place), reads));
     coffer__bucket_close(bucket);
-    work->moves++;
-    work->moved_words += words;
+    work->moves--;
+    work->moved_words -= words < work->moved_words ? words : work->moved_words;
 }
 
 static void give_up(coffer__shard *shard, _Atomic uint64_t *slot, const coffer__record *record, bool from_main, bool as_ghost, const job *work) {
@@ -307,8 +319,15 @@ static void give_up(coffer__shard *shard, _Atomic uint64_t *slot, const coffer__
     drop(shard, slot, record, work->now_ms);
 }
 
-/* Takes out the oldest record of main or apart: main appends it again where it was read. What it would leave out at the end of a segment may not be what
- * it consists of. */
+/* Whether the oldest record of main can be appended again: not where it consists of what that would leave out at the end of a segment, nor where it lies
+ * across the place at which main is to grow. */
+static bool can_stay(coffer__shard *shard, const coffer__record *record) {
+    const coffer__queue *queue = queue_of(shard, COFFER__QUEUE_MAIN);
+    return coffer__queue_left_out(&shard->log, queue) <= queue->room &&
+           (!goes_on(shard, COFFER__QUEUE_MAIN, record) || !is_in_turn(shard, COFFER__QUEUE_MAIN) || may_grow(shard, COFFER__QUEUE_MAIN));
+}
+
+/* Takes out the oldest record of main or apart: main appends it again where it was read. */
 static bool evict(coffer__shard *shard, coffer__queue_name name, job *work) {
     coffer__queue *queue = queue_of(shard, name);
     coffer__place place;
@@ -317,14 +336,16 @@ static bool evict(coffer__shard *shard, coffer__queue_name name, job *work) {
         return false;
     }
     _Atomic uint64_t *slot = slot_of(shard, place, &record);
-    uint64_t left_out = coffer__queue_left_out(&shard->log, queue), room = queue->room;
     if (slot == NULL) {
         return coffer__queue_pass(&shard->log, queue, &record);
     }
     uint64_t seen = coffer__slot_load(slot), reads = seen & COFFER__SLOT_READS;
-    if (name != COFFER__QUEUE_MAIN || left_out > room || !deserves_a_move(seen, READS_TO_STAY, &record, work)) {
+    if (name != COFFER__QUEUE_MAIN || !deserves_a_move(seen, READS_TO_STAY, &record, work) || !can_stay(shard, &record)) {
         give_up(shard, slot, &record, name == COFFER__QUEUE_MAIN, name != COFFER__QUEUE_APART, work);
         return coffer__queue_pass(&shard->log, queue, &record);
+    }
+    if (goes_on(shard, name, &record) && may_grow(shard, name)) {
+        coffer__queue_grow(&shard->log, &shard->state->queues, name);
     }
     bool passed = coffer__queue_pass(&shard->log, queue, &record);
     if (passed) {
@@ -336,7 +357,7 @@ static bool evict(coffer__shard *shard, coffer__queue_name name, job *work) {
 /* Room in main for what small gives it, by main's own means. */
 static bool main_takes(coffer__shard *shard, const coffer__record *record, job *work) {
     coffer__queue *queue = queue_of(shard, COFFER__QUEUE_MAIN);
-    while (!coffer__queue_has_room(&shard->log, queue, record)) {
+    while (!is_ready_for(shard, COFFER__QUEUE_MAIN, record)) {
         if (may_grow(shard, COFFER__QUEUE_MAIN)) {
             coffer__queue_grow(&shard->log, &shard->state->queues, COFFER__QUEUE_MAIN);
         } else if (coffer__queue_is_empty(&shard->log, queue)) {
@@ -386,7 +407,7 @@ static void give(coffer__shard *shard, coffer__queue_name name, job *work) {
 /* A free segment at once, from who has most. */
 static void make_a_segment_free(coffer__shard *shard, coffer__queue_name but, job *work) {
     coffer__queues *queues = &shard->state->queues;
-    work->moves = MOVES_MAX;
+    work->moves = 0;
     while (queues->free_count == 0 && !work->damaged) {
         coffer__queue_name from = but == COFFER__QUEUE_MAIN ? COFFER__QUEUE_SMALL : COFFER__QUEUE_MAIN;
         for (int i = 0; i < COFFER__QUEUES; i++) {
@@ -400,7 +421,7 @@ static void make_a_segment_free(coffer__shard *shard, coffer__queue_name but, jo
 /* Room for a new record. One that is larger than all of its queue gets segments of the others. */
 static void make_room(coffer__shard *shard, coffer__queue_name name, const coffer__record *record, job *work) {
     coffer__queues *queues = &shard->state->queues;
-    while (!work->damaged && !coffer__queue_has_room(&shard->log, &queues->of[name], record)) {
+    while (!work->damaged && !is_ready_for(shard, name, record)) {
         bool is_empty = coffer__queue_is_empty(&shard->log, &queues->of[name]);
         if (is_empty && queues->free_count == 0) {
             make_a_segment_free(shard, name, work);
@@ -414,7 +435,7 @@ static void make_room(coffer__shard *shard, coffer__queue_name name, const coffe
 
 /* Small and main come to their shares in small steps. */
 static void balance(coffer__shard *shard, job *work) {
-    enum { STEPS = 2 };
+    enum { STEPS = 4 };
     const coffer__queues *queues = &shard->state->queues;
     for (int i = 0; i < STEPS && queues->free_count == 0 && !work->damaged; i++) {
         uint32_t small = queues->of[COFFER__QUEUE_SMALL].segments;
@@ -425,6 +446,10 @@ static void balance(coffer__shard *shard, job *work) {
 }
 
 /* ---- putting ---- */
+
+static uint64_t words_for(const coffer__item *item) {
+    return COFFER__RECORD_WORDS + coffer__words_of(item->key.len) + coffer__words_of(item->value.len);
+}
 
 static void seal(const coffer__shard *shard, coffer__record *record, coffer_slice key, coffer_slice value) {
     record->check = coffer__record_check(shard->secret, record, key, value);
@@ -487,13 +512,13 @@ static void learn(coffer__shard *shard, const coffer__ghost *ghost, uint64_t wor
 }
 
 static coffer__queue_name queue_for(coffer__shard *shard, const coffer__item *item) {
-    uint64_t words = COFFER__RECORD_WORDS + coffer__words_of(item->key.len) + coffer__words_of(item->value.len);
+    uint64_t words = words_for(item);
     if (item->apart) {
         return COFFER__QUEUE_APART;
     }
     coffer__ghost ghost = coffer__ghosts_take(&shard->ghosts, &shard->state->ghost_clock, item->hash);
     learn(shard, &ghost, words);
-    bool is_large = words > (uint64_t)shard->state->queues.small_target * shard->log.segment_words;
+    bool is_large = words > log_words(shard) * SMALL_BEGINS / 100 && words > (uint64_t)shard->state->queues.small_target * shard->log.segment_words;
     return is_large || is_younger(shard, &ghost, GHOSTS_ENTER_MAIN) ? COFFER__QUEUE_MAIN : COFFER__QUEUE_SMALL;
 }
 
@@ -519,14 +544,17 @@ static void replace(coffer__shard *shard, const coffer__spot *old, const coffer_
 /* In three quarters of the log. */
 static bool fits(const coffer__shard *shard, const coffer__item *item) {
     uint64_t words = log_words(shard) / 4 * 3, most = words * 8 < UINT32_MAX ? words * 8 : UINT32_MAX;
-    return item->key.len <= most && item->value.len <= most &&
-           COFFER__RECORD_WORDS + coffer__words_of(item->key.len) + coffer__words_of(item->value.len) <= words;
+    return item->key.len <= most && item->value.len <= most && words_for(item) <= words;
 }
 
 /* In a shard that was damaged there is nothing left to lose: it begins anew. */
 static void store(coffer__shard *shard, const coffer__spot *old, const coffer__item *item, uint64_t now_ms) {
     const coffer__spot none = {.slot = NULL};
-    job work = {.now_ms = now_ms, .damaged = !coffer__queues_are_sound(&shard->log, &shard->state->queues)};
+    uint64_t words = words_for(item);
+    job work = {.now_ms = now_ms,
+                .moves = MOVES + words / WORDS_PER_MOVE,
+                .moved_words = MOVED_WORDS + words * MOVED_WORDS_PER_WORD,
+                .damaged = !coffer__queues_are_sound(&shard->log, &shard->state->queues)};
     if (!work.damaged) {
         replace(shard, old, item, &work);
     }

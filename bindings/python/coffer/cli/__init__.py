@@ -2,6 +2,7 @@
 
     coffer replay TRACE    what a cache would do for your traffic
     coffer demo            the same with traffic that is made up
+    coffer simulate TRACE  what caches of some sizes would hit, by the near cache's policy and by others
     coffer inspect KEY     what a stored value's envelope says
 
 Each command is a row of parser and function; exit statuses are in `_errors.py`.
@@ -19,6 +20,7 @@ from ._errors import EXIT_INTERRUPTED, EXIT_USAGE, CommandError
 from ._inspect import run_inspect
 from ._parser import make_parser
 from ._run import run_demo, run_replay
+from ._simulate import run_simulate
 
 __all__ = ["main"]
 
@@ -26,6 +28,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Backend], int]] = {
     "replay": run_replay,
     "demo": run_demo,
     "inspect": run_inspect,
+    "simulate": run_simulate,
 }
 
 

@@ -35,6 +35,29 @@ Each name is told in the documentation of the module coffer.cli._report.
 exit status: 0 done; 1 the cache cannot be reached or gave wrong values; 2 a wrong argument, an
 unreadable or empty trace, an unusable database; 130 Ctrl-C (the report is of what was done)"""
 
+POLICIES = ("coffer", "lru", "s3fifo", "sieve", "fifo", "opt")
+
+_SIMULATE_ABOUT = """\
+Answers "how large must a near cache be, and is its policy any good?": what caches of some sizes would
+have hit of the requests of TRACE, by the near cache's own code (coffer) and by other policies."""
+
+_SIMULATE_MORE = """\
+TRACE is as for coffer replay: keys, clf or tsv; plain, gzip or zstd; - is standard input. Every request
+is a read, and a miss stores its key. Nothing expires.
+
+--sizes is a list of shares of the trace's keys (5%) or of numbers of them (1000); each key is one unit then. With
+--by bytes: shares of their bytes, or bytes (16MiB); a key whose size the trace does not tell has the mean of the others'.
+
+coffer       the shards of the near cache and of mem://, as they are, with room for so many entries
+lru, fifo    what was not used for longest goes, what came first goes
+sieve, s3fifo  as their papers have them (NSDI 2024, SOSP 2023)
+opt          Belady's optimum: what is used again last goes. With --by bytes a yardstick, not a bound
+
+--json FILE writes every figure (- : to standard output, instead of the table), schema coffer-simulate/1.
+Each name is told in the documentation of the module coffer.cli._simulate.
+
+exit status: 0 done; 1 memory is short; 2 a wrong argument, an unreadable or empty trace; 130 Ctrl-C"""
+
 _INSPECT_ABOUT = """\
 Shows what a stored value's envelope says: its suite, key id, compression, format, sizes and times,
 and what a reader makes of it. The value itself is shown with --value alone, keys never."""
@@ -92,6 +115,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("trace", metavar="TRACE", nargs="?", help="a trace of your own instead")
     _add_options(demo)
+    simulate = _command(commands, "simulate", "what caches of some sizes would hit", _SIMULATE_ABOUT, _SIMULATE_MORE)
+    _add_simulate_options(simulate)
     inspect = _command(commands, "inspect", "what a stored value's envelope says", _INSPECT_ABOUT, _INSPECT_MORE)
     _add_inspect_options(inspect)
     return parser
@@ -132,6 +157,17 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="max (default): as fast as it goes; real: at the trace's own pace; 60x: sixty times "
         "that (the TTL is not scaled). Each of the two passes takes that long",
     )
+    add("--json", metavar="FILE", help="write every figure to FILE as JSON")
+
+
+def _add_simulate_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("trace", metavar="TRACE", help="the requests; - for standard input")
+    add("--sizes", default="0.1%,1%,5%,10%,20%", metavar="LIST", help="how large the caches are (default 0.1%%,1%%,5%%,10%%,20%%)")
+    add("--policy", default=",".join(POLICIES), metavar="LIST", help=f"which of {', '.join(POLICIES)} (default: all)")
+    add("--by", choices=("count", "bytes"), default="count", help="what is counted: keys (default), or their bytes")
+    add("--format", choices=FORMATS, default="auto", help="what TRACE is (default: auto)")
+    add("--limit", type=_positive, metavar="N", help="only the first N requests")
     add("--json", metavar="FILE", help="write every figure to FILE as JSON")
 
 

@@ -23,14 +23,14 @@ from ._traces import Trace, read_trace
 def run_replay(arguments: argparse.Namespace, backend: Backend) -> int:
     """`coffer replay`."""
     progress = _progress()
-    _check_json(arguments.json)
+    check_json(arguments.json)
     return _replay(arguments, backend, _read(arguments, progress), progress)
 
 
 def run_demo(arguments: argparse.Namespace, backend: Backend) -> int:
     """`coffer demo`: a replay, and what to try next."""
     progress = _progress()
-    _check_json(arguments.json)
+    check_json(arguments.json)
     trace = synthetic_trace(limit=arguments.limit) if arguments.trace is None else _read(arguments, progress)
     status = _replay(arguments, backend, trace, progress)
     if status == EXIT_OK and arguments.json != "-":
@@ -80,7 +80,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def _check_json(name: str | None) -> None:
+def check_json(name: str | None) -> None:
     """Better to know before the replay than after it."""
     if name is None or name == "-":
         return
