@@ -22,7 +22,14 @@ from setuptools.command.sdist import sdist
 ROOT = Path(__file__).resolve().parent
 PYTHON = Path("bindings/python")
 SHIPPED_WRAPPER = PYTHON / "coffer_core_wrap.c"  # in source distributions only
-NATIVE = [PYTHON / "native.c", PYTHON / "native_calls.c", PYTHON / "native_tables.c", PYTHON / "native_loop.c", PYTHON / "native_simulate.c", PYTHON / "native_near.c"]
+NATIVE = [
+    PYTHON / "native.c",
+    PYTHON / "native_calls.c",
+    PYTHON / "native_tables.c",
+    PYTHON / "native_loop.c",
+    PYTHON / "native_simulate.c",
+    PYTHON / "native_near.c",
+]
 INCLUDES = ["core/include", str(PYTHON)]
 LIBRARIES = ["hiredis", "libzstd", "libssl", "libcrypto"]  # who needs another comes before it
 BUNDLED = "BUNDLED.txt"  # what an extension holds, beside it

@@ -8,6 +8,7 @@ import pathlib
 from typing import Any
 
 import pytest
+
 from coffer.cli import main
 
 HERE = pathlib.Path(__file__).resolve().parents[3]

@@ -68,7 +68,7 @@ def _policies(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in POLICIES:
-            raise UsageError(f"no policy is called {ascii(name)}; there are {', '.join(POLICIES)}")
+            raise UsageError(f"no policy is called {name!a}; there are {', '.join(POLICIES)}")
     return list(dict.fromkeys(names))
 
 
@@ -96,7 +96,7 @@ def _capacity(text: str, whole: int, by: str) -> int:
         kinds = (
             "a share such as 5%, or a number of keys" if by == "count" else "a share such as 5%, a number of bytes, or one such as 16MiB"
         )
-        raise UsageError(f"--sizes: {ascii(text)} is not a size: {kinds}")
+        raise UsageError(f"--sizes: {text!a} is not a size: {kinds}")
     scale = whole / 100 if unit == "%" else _UNITS.get(unit, 1)
     return max(1, round(number * scale))
 
@@ -167,7 +167,7 @@ def _as_text(figures: dict[str, Any]) -> str:
 
 def _table(figures: dict[str, Any], field: str, title: str) -> list[str]:
     names = list(figures["results"][0]["policies"])
-    lines = [title, f"{'size':>8} {figures['by'] == 'count' and 'keys' or 'bytes':>14}" + "".join(f"{name:>9}" for name in names)]
+    lines = [title, f"{'size':>8} {'keys' if figures['by'] == 'count' else 'bytes':>14}" + "".join(f"{name:>9}" for name in names)]
     for one in figures["results"]:
         ratios = "".join(f"{100 * one['policies'][name][field]:>9.2f}" for name in names)
         lines.append(f"{one['size']:>8} {one['capacity']:>14,}{ratios}")
