@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -72,6 +72,11 @@ class Readings:
     def add(self, key: int, number: int, began: float) -> None:
         self.count += 1
         self.worst[key, number] = began  # the last time it was seen
+
+    def join(self, other: Readings) -> None:
+        self.count += other.count
+        for place, began in other.worst.items():
+            self.worst[place] = max(began, self.worst.get(place, 0.0))
 
     def worst_ms(self, writer: Writer) -> float:
         return max(1000 * writer.age(key, number, began) for (key, number), began in self.worst.items())
@@ -184,25 +189,29 @@ def test_no_copy_is_older_than_two_seconds_whatever_happens_to_the_channel(kind:
 # ---- several processes share an arena ----------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def readers(url: str, count: int) -> Iterator[list[tuple[multiprocessing.Process, Connection]]]:
-    context = multiprocessing.get_context("spawn")
-    all_of_them = []
-    for _ in range(count):
-        ours, theirs = context.Pipe()
-        process = context.Process(target=read_in_child, args=(url, theirs))
-        process.start()
-        all_of_them.append((process, ours))
-    try:
-        for _, pipe in all_of_them:
-            assert pipe.recv() == "ready"
-        yield all_of_them  # type: ignore[misc]
-    finally:
-        for process, _ in all_of_them:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid or 0, signal.SIGCONT)
-            process.join(10)
-            process.kill()
+class Reader:
+    """A process that shares the arena, and reads."""
+
+    def __init__(self, url: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=read_in_child, args=(url, theirs))
+        self.process.start()
+        assert self.pipe.recv() == "ready"
+
+    def send(self, which: signal.Signals) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, which)
+
+    def readings(self) -> Readings:
+        self.pipe.send("stop")
+        seen = self.pipe.recv()
+        assert isinstance(seen, Readings)
+        return seen
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join(10)
 
 
 def forget_shared(name: str) -> None:
@@ -210,39 +219,41 @@ def forget_shared(name: str) -> None:
         path.unlink()
 
 
-@pytest.mark.parametrize("fault", ["stopped", "killed"])
-def test_who_leads_may_be_stopped_or_killed_at_any_time(fault: str, server: Server, tell: Tell) -> None:
+def stop_for_a_moment(several: list[Reader], index: int, url: str, for_s: float) -> None:
+    several[index].send(signal.SIGSTOP)
+    time.sleep(for_s)
+    several[index].send(signal.SIGCONT)
+
+
+def kill_and_replace(several: list[Reader], index: int, url: str, for_s: float) -> None:
+    several[index].end()
+    several[index] = Reader(url)
+
+
+@pytest.mark.parametrize("harm", [stop_for_a_moment, kill_and_replace])
+def test_who_leads_may_be_stopped_or_killed_at_any_time(harm: Callable[..., None], server: Server, tell: Tell) -> None:
+    """Any of four may lead; each is harmed in its turn."""
     at_random = random.Random(SEED)
-    name, rounds, readings = f"coffer-test-{os.getpid()}-{fault}", 0, Readings()
+    name, rounds, readings = f"coffer-test-{os.getpid()}-{harm.__name__}", 0, Readings()
     url = f"{server.url}?{NEAR}&near=shared&near_name={name}"
-    writer = Writer(server)
+    writer, several = Writer(server), list[Reader]()
     try:
-        with readers(url, 4) as several:
-            end = time.monotonic() + seconds(12, 0.05)
-            while time.monotonic() < end and len(several) > 1:
-                process, _ = at_random.choice(several)
-                assert process.pid is not None
-                time.sleep(at_random.uniform(0.2, 1.5))
-                os.kill(process.pid, signal.SIGSTOP if fault == "stopped" else signal.SIGKILL)
-                if fault == "killed":
-                    several[:] = [one for one in several if one[0] is not process]
-                else:
-                    time.sleep(at_random.choice((0.1, 1.9, 2.5)))
-                    os.kill(process.pid, signal.SIGCONT)
-                rounds += 1
-            for _, pipe in several:
-                pipe.send("stop")
-            for _, pipe in several:
-                seen = pipe.recv()
-                readings.count += seen.count
-                for (key, number), began in seen.worst.items():
-                    readings.worst[key, number] = max(began, readings.worst.get((key, number), 0.0))
+        several += [Reader(url) for _ in range(4)]
+        end = time.monotonic() + seconds(12, 0.05)
+        while time.monotonic() < end:
+            time.sleep(at_random.uniform(0.2, 1.0))
+            harm(several, rounds % len(several), url, at_random.choice((0.1, 1.9, 2.5)))
+            rounds += 1
+        for one in several:
+            readings.join(one.readings())
         writer.stop()
         judge(readings, writer, server, tell, rounds=rounds)
         with coffer.Cache(url) as cache:
             settle_and_compare(cache, server)
     finally:
         writer.stop()
+        for one in several:
+            one.end()
         forget_shared(name)
 
 
