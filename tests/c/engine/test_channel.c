@@ -3,6 +3,7 @@
 #include "engine/client.h"
 #include "near/copies.h"
 #include "support/cmocka_all.h"
+#include "support/watched_alloc.h"
 
 #include <coffer/coffer.h>
 #include <stdio.h>
@@ -424,6 +425,50 @@ static void test_a_forked_child_leaves_its_parents_lead_alone(void **state) {
     }
 }
 
+/* Goes as far as memory lets it; whatever was said to the server is answered. */
+static void live_as_far_as_possible(world *w) {
+    static const char *const answers[] = {greeted,    ":1\r\n", "+OK\r\n",
+                                          subscribed, pong,     "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*1\r\n$8\r\nprod:x:a\r\n"};
+    coffer__channels_beat(w->channels, w->now_ms);
+    w->standing = first(w->channels);
+    if (coffer_conn_new(&w->conn, w->client, w->standing->endpoint, w->now_ms) != COFFER_OK) {
+        coffer__standing_ended(w->standing, w->now_ms);
+        return;
+    }
+    w->standing->link = w;
+    coffer__standing_opened(w->standing, w->conn, w->now_ms);
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0] && coffer_conn_status(w->conn) == COFFER_OK; i++) {
+        coffer_conn_sent(w->conn, coffer_conn_output(w->conn).len);
+        feed(w, answers[i]);
+        coffer__channels_beat(w->channels, w->now_ms);
+    }
+    bool failed = coffer_conn_status(w->conn) != COFFER_OK;
+    hang_up(w);
+    assert_true(failed || atomic_load(&w->coherence->invalidations) == 1);
+    assert_false(is_live(w));
+}
+
+static void test_without_memory_a_channel_ends_and_nothing_is_lost(void **state) {
+    (void)state;
+    bool had_enough = false;
+    for (size_t allowed = 0; !had_enough; allowed++) {
+        world w = {.now_ms = START_MS};
+        watched_alloc_begin(WATCHED_NEVER);
+        w.client = client_of("redis://scripted?timeout=1s&prefix=prod");
+        w.coherence = coffer__near_coherence(w.client->copies);
+        watched_alloc_dry_after(allowed);
+        if (coffer__channels_new(&w.channels, w.client) == COFFER_OK) {
+            live_as_far_as_possible(&w);
+        }
+        had_enough = watched_alloc.refused_count == 0;
+        watched_alloc_dry_after(WATCHED_NEVER);
+        close_world(&w);
+        assert_int_equal(watched_alloc.live_bytes, 0);
+        watched_alloc_end();
+        assert_true(allowed < 1000);
+    }
+}
+
 /* ---- where keys live on several servers ---- */
 
 static const coffer_endpoint *tell_moved(const world *w, const char *text) {
@@ -533,6 +578,7 @@ int main(void) {
         cmocka_unit_test(test_another_leads_at_once_when_one_leaves_and_after_a_while_when_it_is_stopped),
         cmocka_unit_test(test_who_leads_and_hears_nobody_lets_another_one_try),
         cmocka_unit_test(test_a_forked_child_leaves_its_parents_lead_alone),
+        cmocka_unit_test(test_without_memory_a_channel_ends_and_nothing_is_lost),
         cmocka_unit_test(test_channels_follow_those_who_hold_keys_and_a_slot_that_moves_ends_the_epoch),
         cmocka_unit_test(test_whoever_meets_a_moved_slot_ends_the_epoch_for_all),
         cmocka_unit_test(test_a_client_without_copies_has_no_channels),
