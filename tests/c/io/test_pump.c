@@ -114,7 +114,7 @@ static void test_a_server_that_stands_still_is_believed_for_two_seconds(void **s
     await_gone(cache, "test:_:k");
     uint64_t took_ms = real_ms() - began_ms;
     kill(server.pid, SIGCONT);
-    assert_true(took_ms <= 2000 + OVERSHOOT_MS);
+    assert_true(took_ms <= 2000 + 4 * OVERSHOOT_MS); /* on a busy machine the one who looks is late too */
     await_live(cache, true);
     assert_false(has(cache, "test:_:k"));
     coffer_close(cache);
