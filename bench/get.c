@@ -5,6 +5,8 @@
  *   coffer   coffer_get in a raw namespace: bytes in, bytes out
  *   coffer-envelope   the same with envelopes (checksum, entry id, freshness)
  *   coffer-mem   coffer_get of mem://
+ *   coffer-near, coffer-near-shared   coffer_get of a copy of the server's value: in memory of this process; in the host's
+ *   near-reader, near-writer   no way, but company: reads a copy, or lets copies go and come, in the same shared memory until it is killed
  *   coffer-off   coffer_get where caching is turned off: what an operation costs that asks nobody
  *   hiredis-json, coffer-json-sealed, coffer-json-packed   857 bytes of JSON: plain; sealed; compressed and sealed
  *   hiredis-pipeline, hiredis-mget, coffer-many   100 keys at once: 100 GETs pipelined, one MGET, coffer_get_many
@@ -155,6 +157,63 @@ static void open_mem(unsigned short port) {
     if (coffer_open_url(&cache, "mem://?prefix=bench", &error) != COFFER_OK ||
         coffer_set(cache, COFFER_SLICE("key:1"), coffer_slice_of(bytes, sizeof bytes), NULL, &error) != COFFER_OK) {
         die(error.text);
+    }
+}
+
+/* ---- copies: read until one is had without a round trip ---- */
+
+enum { COPIES_TRIES = 5000, COPIES = 1000 };
+#define NEAR_SHARED "near=shared&near_bytes=16MiB&near_name=coffer-bench-%u"
+
+static void await_copy(void) {
+    struct timespec pause = {0, 1000000};
+    for (unsigned i = 0; i < COPIES_TRIES; i++) {
+        coffer_value value;
+        coffer_error error;
+        coffer_status status = coffer_get(cache, COFFER_SLICE("key:1"), NULL, &value, &error);
+        bool is_near = status == COFFER_OK && value.source == COFFER_SOURCE_NEAR;
+        if (status == COFFER_OK) {
+            coffer_value_clear(&value);
+        }
+        if (is_near) {
+            return;
+        }
+        nanosleep(&pause, NULL);
+    }
+    die("no copy of the value was kept: is the channel of invalidations live?");
+}
+
+static void open_near(unsigned short port) {
+    open_coffer_with(port, "raw=true&near=process&near_bytes=16MiB&near_ttl=1h");
+    await_copy();
+}
+
+static void open_near_shared(unsigned short port) {
+    char options[128];
+    snprintf(options, sizeof options, "raw=true&near_ttl=1h&" NEAR_SHARED, (unsigned)port);
+    open_coffer_with(port, options);
+    await_copy();
+}
+
+static void set_one(const char *key) {
+    static const char bytes[VALUE_BYTES];
+    coffer_error error;
+    if (coffer_set(cache, coffer_slice_text(key), coffer_slice_of(bytes, sizeof bytes), NULL, &error) != COFFER_OK) {
+        die(error.text);
+    }
+}
+
+/* Each round some copies go, by a write, and come, by a read. */
+static void keep_writing(void) {
+    for (unsigned i = 0;; i = (i + 1) % COPIES) {
+        char key[32];
+        coffer_value value;
+        coffer_error error;
+        snprintf(key, sizeof key, "churn:%u", i);
+        set_one(key);
+        if (coffer_get(cache, coffer_slice_text(key), NULL, &value, &error) == COFFER_OK) {
+            coffer_value_clear(&value);
+        }
     }
 }
 
@@ -366,6 +425,8 @@ static const way ways[] = {
     {"coffer", open_coffer, get_coffer, VALUE_BYTES, 1},
     {"coffer-envelope", open_envelope, get_coffer, VALUE_BYTES, 1},
     {"coffer-mem", open_mem, get_coffer, VALUE_BYTES, LOCAL_BATCH},
+    {"coffer-near", open_near, get_coffer, VALUE_BYTES, LOCAL_BATCH},
+    {"coffer-near-shared", open_near_shared, get_coffer, VALUE_BYTES, LOCAL_BATCH},
     {"coffer-off", open_off, get_coffer_off, VALUE_BYTES, LOCAL_BATCH},
     {"hiredis-json", open_hiredis_json, get_hiredis_json, RECORD_BYTES, 1},
     {"coffer-json-sealed", open_json_sealed, get_coffer_json, RECORD_BYTES, 1},
@@ -421,7 +482,23 @@ static void measure(const way *chosen, size_t get_count) {
     free(times);
 }
 
+/* Says when it is at it, and is killed. */
+static void keep_company(bool writes, unsigned short port) {
+    open_near_shared(port);
+    puts("ready");
+    fflush(stdout);
+    if (writes) {
+        keep_writing();
+    }
+    for (;;) {
+        get_coffer();
+    }
+}
+
 int main(int argc, char **argv) {
+    if (argc == 3 && strncmp(argv[1], "near-", 5) == 0) {
+        keep_company(strcmp(argv[1], "near-writer") == 0, (unsigned short)strtoul(argv[2], NULL, 10));
+    }
     if (argc != 4) {
         die("usage: bench_get MODE PORT COUNT (the modes are told at the top of bench/get.c)");
     }

@@ -10,7 +10,26 @@ local function open_coffer(url, options)
     return assert(require("coffer").open(url, options))
 end
 
+-- Copies of the server's values: read until one is had without a round trip.
+local function open_near(port, options)
+    options.raw, options.near_bytes, options.near_ttl = true, "16MiB", "1h"
+    local cache = open_coffer("redis://127.0.0.1:" .. port .. "/0", options)
+    local until_s = os.time() + 6
+    repeat
+        local value, err, source = cache:get("key:1")
+        assert(value, err)
+        assert(os.time() < until_s, "no copy of the value was kept: is the channel of invalidations live?")
+    until source == "near"
+    return function() return cache:get("key:1") end
+end
+
 local ways = {
+    ["coffer-near"] = {batch = LOCAL_BATCH, open = function(port)
+        return open_near(port, {near = "process"})
+    end},
+    ["coffer-near-shared"] = {batch = LOCAL_BATCH, open = function(port)
+        return open_near(port, {near = "shared", near_name = "coffer-bench-" .. port})
+    end},
     coffer = {batch = 1, open = function(port)
         local cache = open_coffer("redis://127.0.0.1:" .. port .. "/0", {raw = true})
         return function() return cache:get("key:1") end

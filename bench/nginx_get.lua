@@ -33,6 +33,36 @@ clients["coffer-mem"] = function()
     return function() return cache:get("key:1") end
 end
 
+-- Copies of the server's values, in memory that all workers share: read until one is had without a round trip.
+clients["coffer-near"] = function()
+    local cache = open("_", {raw = true, near = "shared", near_name = "coffer-bench-" .. PORT, near_ttl = "1h"})
+    local until_s = ngx.now() + 6
+    repeat
+        local value, err, source = cache:get("key:1")
+        assert(value, err)
+        assert(ngx.now() < until_s, "no copy of the value was kept: is the channel of invalidations live?")
+        ngx.sleep(source == "near" and 0 or 0.001)
+    until source == "near"
+    return function() return cache:get("key:1") end
+end
+
+clients["shared-dict"] = function()
+    local dict = ngx.shared.bench
+    dict:set("key:1", VALUE)
+    return function() return (dict:get("key:1")) end
+end
+
+-- What its workers share: two keys, of which its L1 has room for one.
+clients["mlcache-l2"] = function()
+    local cache = assert(require("resty.mlcache").new("bench", "bench", {lru_size = 1}))
+    local function load() return VALUE end
+    local turn = 0
+    return function()
+        turn = turn + 1
+        return (cache:get(turn % 2 == 0 and "key:1" or "key:2", nil, load))
+    end
+end
+
 -- A connection for each light thread, kept as long as it runs: the best that it can do.
 clients["resty-redis"] = function()
     local client = require("resty.redis"):new()

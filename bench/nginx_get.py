@@ -77,7 +77,7 @@ def main() -> None:
     if program is None or not (MODULES / "ngx_http_lua_module.so").exists():
         raise SystemExit("nginx with its Lua module is not installed (./dev deps --all)")
     peers = os.environ.get("LUA_PEERS", "")
-    if not client.startswith(("coffer", "empty")) and not peers:
+    if not client.startswith(("coffer", "empty", "shared-dict")) and not peers:
         raise SystemExit("LUA_PEERS names no folder with the Lua peers")
     with tempfile.TemporaryDirectory(prefix="coffer-bench-") as name:
         folder, own = Path(name), free_port()

@@ -6,9 +6,14 @@ Prints one line of JSON with percentiles of a GET in nanoseconds. Every client r
 
 from __future__ import annotations
 
+import atexit
+import functools
 import gc
 import json
+import shutil
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable
 
@@ -39,6 +44,54 @@ def open_coffer_mem(port: int) -> Callable[[], object]:
 
     cache = coffer.Cache("mem://", prefix="bench")
     cache.set("key:1", b"x" * VALUE_BYTES)
+    return lambda: cache.get("key:1")
+
+
+def open_coffer_near(port: int, near: str = "process", **options: object) -> Callable[[], object]:
+    """Copies of the server's values: read until one is had without a round trip."""
+    import coffer
+
+    url = f"redis://127.0.0.1:{port}/0"
+    cache = coffer.Cache(url, prefix="bench", raw=True, near=near, near_bytes="16MiB", near_ttl="1h", **options)
+    until = time.monotonic() + 5
+    while cache.get_entry("key:1").source != "near":
+        if time.monotonic() > until:
+            raise SystemExit("no copy of the value was kept: is the channel of invalidations live?")
+        time.sleep(0.001)
+    return lambda: cache.get("key:1")
+
+
+def open_coffer_near_shared(port: int) -> Callable[[], object]:
+    return open_coffer_near(port, "shared", near_name=f"coffer-bench-{port}")
+
+
+def open_lru_cache(port: int) -> Callable[[], object]:
+    @functools.lru_cache(maxsize=1000)
+    def load(key: str) -> bytes:
+        return b"x" * VALUE_BYTES
+
+    return lambda: load("key:1")
+
+
+def open_cachetools(port: int) -> Callable[[], object]:
+    """With a lock, as more than one thread needs it."""
+    from cachetools import TTLCache, cached
+
+    @cached(TTLCache(maxsize=1000, ttl=3600), lock=threading.Lock())
+    def load(key: str) -> bytes:
+        return b"x" * VALUE_BYTES
+
+    return lambda: load("key:1")
+
+
+def open_diskcache(port: int) -> Callable[[], object]:
+    """What processes of a host share; its folder goes with the process."""
+    import diskcache
+
+    folder = tempfile.mkdtemp(prefix="coffer-bench-")
+    atexit.register(shutil.rmtree, folder, True)
+    cache = diskcache.Cache(folder)
+    cache.set("key:1", b"x" * VALUE_BYTES, expire=3600)
     return lambda: cache.get("key:1")
 
 
@@ -133,6 +186,11 @@ WAYS = {
     "coffer": open_coffer,
     "coffer-envelope": open_coffer_envelope,
     "coffer-mem": open_coffer_mem,
+    "coffer-near": open_coffer_near,
+    "coffer-near-shared": open_coffer_near_shared,
+    "lru-cache": open_lru_cache,
+    "cachetools": open_cachetools,
+    "diskcache": open_diskcache,
     "coffer-off": open_coffer_off,
     "empty": open_empty,
     "redis-py": open_redis_py,
@@ -140,7 +198,7 @@ WAYS = {
 }
 
 
-LOCAL = {"coffer-mem", "coffer-off", "empty"}
+LOCAL = {"coffer-mem", "coffer-near", "coffer-near-shared", "coffer-off", "empty", "lru-cache", "cachetools", "diskcache"}
 
 
 def times_one_by_one(get: Callable[[], object], count: int) -> list[float]:

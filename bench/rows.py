@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from machine import CLIENT_CORE, SERVER_CORE
-from ways import Gap, compile_ours, instructions, peer_python, run_once, start_ms
+from ways import Gap, company, compile_ours, instructions, peer_python, run_once, start_ms
 
 STARTS_A_ROUND = 10
 
@@ -198,6 +198,36 @@ def metrics_price(what: str, ours: str, kind: str, target: float) -> Callable[[s
     return measure
 
 
+def near_hit(language: str, title: str, target_ns: float | None) -> Part:
+    """T9: the time of a hit, beside one of mem://, which knows no server."""
+
+    def measure(name: str, settings: Settings, port: int) -> list[Row]:
+        ours, peer = f"{language}/coffer-near-shared", f"{language}/coffer-mem"
+        row, last = compare(name, Comparison(f"{title}: near hit, shared, over a mem:// hit", ours, peer, local=True), settings, port)
+        taken = row_of(name, f"{title}: near hit, shared", [last[ours]["p50_ns"]], ours=ours, unit="ns", value_unit="ns")
+        return [taken.judge(target_ns), counted(row, [ours, peer], port)]
+
+    return f"{title}: near hit", measure
+
+
+def near_in_company(what: str, kind: str, target: float | None) -> Part:
+    """T9: a hit in C while another process, on the other core, is at the same memory; over alone."""
+
+    def measure(name: str, settings: Settings, port: int) -> list[Row]:
+        way, figures = "c/coffer-near-shared", []
+        times: list[tuple[float, float]] = []
+        for _ in range(settings.rounds):
+            alone = run_once(way, port, settings.count, CLIENT_CORE)["p50_ns"]
+            with company(kind, port, SERVER_CORE):
+                times.append((run_once(way, port, settings.count, CLIENT_CORE)["p50_ns"], alone))
+            figures.append(times[-1][0] / alone)
+        row = row_of(name, what, figures, ours=f"{way} beside {kind}", peer=f"{way} alone", value_unit="ns")
+        row.ours_value, row.peer_value = (statistics.median(pair[i] for pair in times) for i in (0, 1))
+        return [row.judge(target)]
+
+    return what, measure
+
+
 def binding_price(language: str, title: str) -> Callable[[str, Settings, int], list[Row]]:
     """What a language adds to C: a GET of the server, one of mem://, and one where caching is turned off."""
 
@@ -353,6 +383,29 @@ ROWS: dict[str, tuple[str, list[Part]]] = {
             tasks_at_once("nginx, the same with an envelope", "nginx/coffer-envelope-50", "nginx/resty-redis-50", 1.0),
             tasks_at_once("nginx, over lua-resty-redis as requests use it", "nginx/coffer-50", "nginx/resty-redis-pooled-50", None),
             tasks_at_once("nginx, mem://: over an L1 hit of mlcache", "nginx/coffer-mem-50", "nginx/mlcache-50", None),
+        ],
+    ),
+    "T9": (
+        "a hit of the near cache",
+        [
+            near_hit("c", "C", 120),
+            near_hit("luajit", "LuaJIT", 150),
+            near_hit("lua5.4", "Lua 5.4", None),
+            near_hit("python", "Python", 200),
+            near_in_company("C: near hit beside a process that reads", "near-reader", 1.3),
+            near_in_company("C: near hit beside a process that writes", "near-writer", None),
+            *parts(
+                Comparison("C: near hit of this process alone, over shared", "c/coffer-near", "c/coffer-near-shared", local=True),
+                Comparison(
+                    "Python: cachetools with a lock over a near hit", "python/coffer-near", "python/cachetools", 3.0, "faster", local=True
+                ),
+                Comparison(
+                    "Python: diskcache over a near hit", "python/coffer-near-shared", "python/diskcache", None, "faster", local=True
+                ),
+                Comparison("Python: a near hit over functools.lru_cache", "python/coffer-near", "python/lru-cache", local=True),
+            ),
+            tasks_at_once("nginx: near hits a second, shared, over mlcache's L2", "nginx/coffer-near-1", "nginx/mlcache-l2-1", 2.0),
+            tasks_at_once("nginx: near hits a second, shared, over lua_shared_dict", "nginx/coffer-near-1", "nginx/shared-dict-1", None),
         ],
     ),
     "T11": (

@@ -13,6 +13,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from machine import pin
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "build/bench/bench"
 PEERS = ROOT / "build/peers"
-PEER_PACKAGES = ["redis", "hiredis", "valkey-glide-sync", "valkey-glide"]
+PEER_PACKAGES = ["redis", "hiredis", "valkey-glide-sync", "valkey-glide", "cachetools", "diskcache"]
 TIMEOUT_S = 300
 
 LUAS = {"lua5.4": ("5.4", "LUA_CPATH_5_4"), "luajit": ("5.1", "LUA_CPATH")}
@@ -32,6 +34,8 @@ THREADS_PROGRAM = "bench_threads"
 C_FUNCTIONS = {
     "rawget": "get_raw",
     "coffer-mem": "get_coffer",
+    "coffer-near": "get_coffer",
+    "coffer-near-shared": "get_coffer",
     "coffer-envelope": "get_coffer",
     "coffer-json-sealed": "get_coffer_json",
     "coffer-json-packed": "get_coffer_json",
@@ -108,6 +112,22 @@ def run_once(way: str, port: int, count: int, core: int | None) -> dict[str, flo
     except ValueError as fault:
         raise Gap(f"{way} printed no figures") from fault
     return figures
+
+
+@contextmanager
+def company(kind: str | None, port: int, core: int) -> Iterator[None]:
+    """A process that reads or writes copies in the same shared memory meanwhile; None: nobody."""
+    if kind is None:
+        yield
+        return
+    command = [*pin(core), str(PROGRAMS / C_PROGRAMS["c"]), kind, str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            if process.stdout is None or process.stdout.readline() != "ready\n":
+                raise Gap(f"{kind} does not run")
+            yield
+        finally:
+            process.kill()
 
 
 # ---- instructions: what one more GET costs is the difference of a long and a short run
