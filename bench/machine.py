@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from pathlib import Path
 
 SERVER_CORE, CLIENT_CORE = 0, 1
 
@@ -51,3 +52,5 @@ class Server:
         self.process.terminate()
         self.process.wait(10)
         shutil.rmtree(self.folder, ignore_errors=True)
+        for shared in Path("/dev/shm").glob(f"coffer-bench-{self.port}.*"):  # what the ways of T9 shared: nobody else takes it away
+            shared.unlink(missing_ok=True)
