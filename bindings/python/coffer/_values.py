@@ -120,7 +120,11 @@ class NearStats:
     memory_bytes: int
     used_bytes: int
     entries: int
-    evictions: int
+    evictions: int  # the sum of the next four
+    evicted_new: int
+    evicted_old: int
+    evicted_absent: int
+    evicted_bucket: int
     expirations: int
     wiped_shards: int
     lock_timeouts: int

@@ -61,7 +61,11 @@ extern "C" {
     X(memory_bytes,    "fixed when they were made") \
     X(used_bytes,      "by copies, their keys and headers") \
     X(entries,         "copies that are there, absences too") \
-    X(evictions,       "copies that made room for others") \
+    X(evictions,       "copies that made room for others, for these reasons:") \
+    X(evicted_new,     "nobody had asked for them again") \
+    X(evicted_old,     "nobody had for long") \
+    X(evicted_absent,  "they were absences, which have a small share of their own") \
+    X(evicted_bucket,  "too many keys had the same place in the index") \
     X(expirations,     "copies dropped because their time had passed") \
     X(wiped_shards,    "parts of the memory given up because a process died while it was changing them") \
     X(lock_timeouts,   "times that a process went on without such a part, which another held for too long") \

@@ -43,7 +43,9 @@ coffer_status coffer__near_fill(coffer__near *near, const coffer__near_token *to
                                 uint64_t now_ms) {
     coffer__coherence *coherence = coffer__near_coherence(near);
     coffer_status status = COFFER_NOT_STORED;
-    if (token->given && copy->expires_at_ms > now_ms) {
+    if (copy->value.len > coffer__near_copy_most_bytes(near)) {
+        status = COFFER_TOO_LARGE;
+    } else if (token->given && copy->expires_at_ms > now_ms) {
         fill this = {near, token, copy->channel, now_ms};
         uint64_t mark = mark_of(token->epoch, token->shard_epoch, copy->channel) | (copy->negative ? COFFER__MARK_NEGATIVE : 0);
         coffer__near_how how = {copy->expires_at_ms, mark, copy->negative};

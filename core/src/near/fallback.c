@@ -5,7 +5,13 @@
 
 coffer_status coffer__near_open(coffer__near **near, const coffer__near_site *site, bool *is_shared, coffer_error *error) {
     coffer_error told = {.status = COFFER_OK, .text = ""};
-    coffer_status status = coffer__near_attach(near, site, &told);
+    coffer_status status = coffer__near_check(site, &told);
+    if (status != COFFER_OK) {
+        *near = NULL;
+        *is_shared = false;
+        return coffer__error_set(error, status, "%s", told.text);
+    }
+    status = coffer__near_attach(near, site, &told);
     *is_shared = status == COFFER_OK;
     if (status == COFFER_OK) {
         return COFFER_OK;

@@ -209,6 +209,11 @@ uint32_t coffer__near_shard_epoch(const coffer__near *near, uint64_t hash) {
     return atomic_load_explicit(&side_of(near, hash)->epoch, memory_order_acquire);
 }
 
+size_t coffer__near_copy_most_bytes(const coffer__near *near) {
+    const coffer__log *log = &near->shards[0].log;
+    return (size_t)log->segment_words * log->segment_count * sizeof(uint64_t) / 8;
+}
+
 coffer_status coffer__near_put_if(coffer__near *near, uint64_t hash, coffer_slice key, coffer_slice value, const coffer__near_how *how,
                                   uint64_t now_ms, bool (*may)(const void *data), const void *data) {
     place at = enter_hash(near, hash, COFFER__SHARD_WAIT_MS);
@@ -261,7 +266,11 @@ bool coffer__near_scan(coffer__near *near, uint64_t *cursor, size_t bucket_count
 static void add_shard(coffer__near_stats *stats, const coffer__shard_state *state) {
     stats->used_bytes += state->used_bytes;
     stats->entries += state->entries;
-    stats->evictions += state->evictions;
+    stats->evictions += coffer__shard_evictions(state);
+    stats->evicted_new += state->evicted[COFFER__QUEUE_SMALL];
+    stats->evicted_old += state->evicted[COFFER__QUEUE_MAIN];
+    stats->evicted_absent += state->evicted[COFFER__QUEUE_APART];
+    stats->evicted_bucket += state->evicted[COFFER__EVICTED_BUCKET];
     stats->expirations += state->expirations;
     stats->wiped_shards += state->wiped;
 }

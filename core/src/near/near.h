@@ -16,7 +16,8 @@ typedef struct coffer__near_stats {
     uint64_t memory_bytes;
     uint64_t used_bytes;
     uint64_t entries;
-    uint64_t evictions;
+    uint64_t evictions; /* of these, by reason: */
+    uint64_t evicted_new, evicted_old, evicted_absent, evicted_bucket;
     uint64_t expirations;
     uint64_t wiped_shards; /* given up because a process died while it was changing them */
     uint64_t
@@ -40,6 +41,9 @@ typedef struct coffer__near_site {
 
 /* OPTION (shared.h says what is refused), ARG, NO_MEMORY; told in `error`. Waits for another process that is making it, at most 2 s. */
 coffer_status coffer__near_attach(coffer__near **near, const coffer__near_site *site, coffer_error *error); /* never a private one */
+
+/* OPTION: a name, owner, group or descriptor that is none. That is refused whatever the fallback: who said it meant something else. */
+coffer_status coffer__near_check(const coffer__near_site *site, coffer_error *error);
 coffer_status coffer__near_open(coffer__near **near, const coffer__near_site *site, bool *is_shared, coffer_error *error);
 
 /* Takes its name away: who has it keeps it, who opens it next makes another. Nothing else does so, not the end of its last process either: it stays until the host
@@ -97,6 +101,9 @@ typedef struct coffer__near_how {
 uint64_t coffer__near_hash(const coffer__near *near, coffer_slice key);
 coffer__coherence *coffer__near_coherence(coffer__near *near);
 uint32_t coffer__near_shard_epoch(const coffer__near *near, uint64_t hash);
+
+/* The largest value that is worth a copy: one of more than an eighth of a shard would push out too much else. */
+size_t coffer__near_copy_most_bytes(const coffer__near *near);
 
 /* Puts it where `may` says so, under the shard's lock. NOT_STORED: it may not, or the lock could not be had in time. */
 coffer_status coffer__near_put_if(coffer__near *near, uint64_t hash, coffer_slice key, coffer_slice value, const coffer__near_how *how,

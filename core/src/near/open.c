@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -95,6 +96,14 @@ static coffer_status name_object(const coffer__near_site *site, char name[COFFER
     }
     snprintf(name, COFFER__SHARED_NAME_CAP, "/%s.%s.%08x", stem, who, (unsigned)(coffer__arena_layout() >> 32));
     return COFFER_OK;
+}
+
+coffer_status coffer__near_check(const coffer__near_site *site, coffer_error *error) {
+    char name[COFFER__SHARED_NAME_CAP];
+    if (site->descriptor >= 0 && fcntl(site->descriptor, F_GETFD) < 0) {
+        return coffer__error_set(error, COFFER_OPTION, "the descriptor %d that was named for the near cache is not open", site->descriptor);
+    }
+    return name_object(site, name, error);
 }
 
 static coffer_status make_arena(void *data, void *memory, size_t bytes) {

@@ -149,8 +149,8 @@ static void forget(coffer__shard *shard, _Atomic uint64_t *slot, const coffer__r
 }
 
 /* Gives up an entry to make room, or because its time has passed. */
-static void drop(coffer__shard *shard, _Atomic uint64_t *slot, const coffer__record *record, uint64_t now_ms) {
-    *(record->expires_at_ms <= now_ms ? &shard->state->expirations : &shard->state->evictions) += 1;
+static void drop(coffer__shard *shard, _Atomic uint64_t *slot, const coffer__record *record, uint64_t now_ms, unsigned reason) {
+    *(record->expires_at_ms <= now_ms ? &shard->state->expirations : &shard->state->evicted[reason]) += 1;
     forget(shard, slot, record);
 }
 
@@ -178,7 +178,7 @@ coffer__spot coffer__shard_find(coffer__shard *shard, uint64_t hash, coffer_slic
     coffer__spot spot = spot_of_key(shard, hash, key);
     if (spot.slot != NULL && spot.record.expires_at_ms <= now_ms) {
         begin_change(shard);
-        drop(shard, spot.slot, &spot.record, now_ms);
+        drop(shard, spot.slot, &spot.record, now_ms, COFFER__EVICTED_BUCKET);
         end_change(shard);
         spot.slot = NULL;
     }
@@ -255,7 +255,7 @@ static _Atomic uint64_t *free_slot(coffer__shard *shard, coffer__bucket *bucket,
             lowest = spot;
         }
     }
-    drop(shard, lowest.slot, &lowest.record, now_ms);
+    drop(shard, lowest.slot, &lowest.record, now_ms, COFFER__EVICTED_BUCKET);
     return lowest.slot;
 }
 
@@ -312,11 +312,11 @@ static void move(coffer__shard *shard, coffer__queue *to, _Atomic uint64_t *slot
     work->moved_words -= words < work->moved_words ? words : work->moved_words;
 }
 
-static void give_up(coffer__shard *shard, _Atomic uint64_t *slot, const coffer__record *record, bool from_main, bool as_ghost, const job *work) {
-    if (as_ghost && record->expires_at_ms > work->now_ms) {
-        coffer__ghosts_add(&shard->ghosts, &shard->state->ghost_clock, record->hash, from_main);
+static void give_up(coffer__shard *shard, _Atomic uint64_t *slot, const coffer__record *record, coffer__queue_name from, const job *work) {
+    if (from != COFFER__QUEUE_APART && record->expires_at_ms > work->now_ms) {
+        coffer__ghosts_add(&shard->ghosts, &shard->state->ghost_clock, record->hash, from == COFFER__QUEUE_MAIN);
     }
-    drop(shard, slot, record, work->now_ms);
+    drop(shard, slot, record, work->now_ms, from);
 }
 
 /* Whether the oldest record of main can be appended again: not where it consists of what that would leave out at the end of a segment, nor where it lies
@@ -341,7 +341,7 @@ static bool evict(coffer__shard *shard, coffer__queue_name name, job *work) {
     }
     uint64_t seen = coffer__slot_load(slot), reads = seen & COFFER__SLOT_READS;
     if (name != COFFER__QUEUE_MAIN || !deserves_a_move(seen, READS_TO_STAY, &record, work) || !can_stay(shard, &record)) {
-        give_up(shard, slot, &record, name == COFFER__QUEUE_MAIN, name != COFFER__QUEUE_APART, work);
+        give_up(shard, slot, &record, name, work);
         return coffer__queue_pass(&shard->log, queue, &record);
     }
     if (goes_on(shard, name, &record) && may_grow(shard, name)) {
@@ -383,7 +383,7 @@ static bool evict_small(coffer__shard *shard, job *work) {
         if (deserves_a_move(coffer__slot_load(slot), READS_FOR_MAIN, &record, work) && main_takes(shard, &record, work)) {
             move(shard, queue_of(shard, COFFER__QUEUE_MAIN), slot, place, &record, 0, work);
         } else {
-            give_up(shard, slot, &record, false, true, work);
+            give_up(shard, slot, &record, COFFER__QUEUE_SMALL, work);
         }
     }
     return coffer__queue_pass(&shard->log, queue, &record);

@@ -23,16 +23,25 @@ typedef struct coffer__shard_plan {
     uint32_t segment_words, segment_count;
 } coffer__shard_plan;
 
+/* Why an entry made room for others: it was in that queue, or its bucket was full. */
+enum { COFFER__EVICTED_BUCKET = COFFER__QUEUES, COFFER__EVICTED_REASONS };
+
 /* What is in the arena and belongs to the holder of the lock, but for what is atomic. */
 typedef struct coffer__shard_state {
     _Alignas(64) atomic_bool changing; /* a writer is at work: who finds this after it died or after a fork finds half of its work */
     coffer__queues queues;
-    uint64_t used_bytes, entries, evictions, expirations;
+    uint64_t used_bytes, entries, expirations;
+    uint64_t evicted[COFFER__EVICTED_REASONS];
     uint64_t wiped; /* how often all of it was given up, because a writer died in it or it was damaged */
     uint64_t versions; /* given so far */
     coffer__ghost_clock ghost_clock;
     uint64_t small_words; /* small's share, as ghosts have moved it */
 } coffer__shard_state;
+
+static inline uint64_t coffer__shard_evictions(const coffer__shard_state *state) {
+    return state->evicted[COFFER__QUEUE_SMALL] + state->evicted[COFFER__QUEUE_MAIN] + state->evicted[COFFER__QUEUE_APART] +
+           state->evicted[COFFER__EVICTED_BUCKET];
+}
 
 /* What a process knows of it. */
 typedef struct coffer__shard {

@@ -113,6 +113,24 @@ static void test_a_version_is_confirmed_until_the_entry_is_another(void **state)
     assert_false(coffer__near_confirms(here.near, KEY, found.version, 1005));
 }
 
+/* Its like would push out what is asked for all the time. */
+static void test_a_value_that_takes_too_much_room_is_not_kept(void **state) {
+    (void)state;
+    size_t most = coffer__near_copy_most_bytes(here.near);
+    char *large = (char *)malloc(most + 1);
+    assert_non_null(large);
+    memset(large, 'x', most + 1);
+    coffer__near_token token = expected(1001);
+    assert_int_equal(fill(&token, "value", 1002), COFFER_OK);
+    coffer__near_copy copy = {.value = coffer_slice_of(large, most + 1), .channel = here.channel, .expires_at_ms = 1500};
+    assert_int_equal(coffer__near_fill(here.near, &token, COFFER_SLICE("large"), &copy, 1002), COFFER_TOO_LARGE);
+    copy.value.len = most;
+    coffer__near_expect(here.near, COFFER_SLICE("large"), 1002, &token);
+    assert_int_equal(coffer__near_fill(here.near, &token, COFFER_SLICE("large"), &copy, 1002), COFFER_OK);
+    assert_true(holds("value", 1003));
+    free(large);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_fill_that_nothing_came_between_is_read, begin, end),
@@ -120,6 +138,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_an_epoch_that_ends_between_wins, begin, end),
         cmocka_unit_test_setup_teardown(test_nothing_is_used_or_kept_while_nobody_listens, begin, end),
         cmocka_unit_test_setup_teardown(test_a_copy_of_a_node_whose_leader_is_frozen_is_not_used, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_value_that_takes_too_much_room_is_not_kept, begin, end),
         cmocka_unit_test_setup_teardown(test_a_version_is_confirmed_until_the_entry_is_another, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -379,6 +379,19 @@ static void test_the_fallback_is_private_and_told(void **state) {
     coffer__near_free(near);
 }
 
+static void test_what_is_misspelt_is_refused_with_the_fallback_too(void **state) {
+    (void)state;
+    here.site.fallback_private = true;
+    here.site.owner = COFFER_SLICE("nobody-has-this-name");
+    assert_refused("does not exist");
+    here.site.owner = COFFER_SLICE("");
+    here.site.name = COFFER_SLICE("no/path");
+    assert_refused("letters, digits");
+    here.site.name = coffer_slice_text(here.stem);
+    here.site.descriptor = 1000;
+    assert_refused("is not open");
+}
+
 /* ---- other users ---- */
 
 static bool become(uid_t user, gid_t group) {
@@ -522,7 +535,7 @@ static void test_descriptors_of_other_things_are_refused(void **state) {
     here.site.descriptor = ends[0];
     assert_refused("no memory object");
     close(ends[0]);
-    assert_refused("cannot be looked at");
+    assert_refused("is not open");
     close(ends[1]);
 }
 
@@ -559,6 +572,7 @@ int main(void) {
         HERE(test_a_damaged_head_or_another_layout_is_refused),
         HERE(test_names_that_lead_elsewhere_are_refused),
         HERE(test_the_fallback_is_private_and_told),
+        HERE(test_what_is_misspelt_is_refused_with_the_fallback_too),
         HERE(test_an_object_of_another_user_is_refused),
         HERE(test_root_makes_it_for_the_owner_that_was_named),
         HERE(test_root_makes_it_for_the_group_that_was_named),

@@ -93,7 +93,8 @@ static void test_colliding_keys_cost_entries_not_time_or_truth(void **state) {
         assert_whole(shard, 42, i, 8);
     }
     assert_int_equal(shard->state->entries, COFFER__BUCKET_SLOTS);
-    assert_int_equal(shard->state->evictions, 1000 - COFFER__BUCKET_SLOTS);
+    assert_int_equal(shard->state->evicted[COFFER__EVICTED_BUCKET], 1000 - COFFER__BUCKET_SLOTS);
+    assert_int_equal(coffer__shard_evictions(shard->state), 1000 - COFFER__BUCKET_SLOTS);
     free_shard(shard);
 }
 
@@ -106,12 +107,12 @@ static void test_a_full_bucket_gives_up_expired_then_unread_then_oldest(void **s
     read_it(shard, 42, 0);
     put(shard, 42, 8, 8, 10, UINT64_MAX); /* in place of 5, expired */
     assert_int_equal(shard->state->expirations, 1);
-    assert_int_equal(shard->state->evictions, 0);
+    assert_int_equal(coffer__shard_evictions(shard->state), 0);
     put(shard, 42, 9, 8, 10, UINT64_MAX); /* in place of 1, as 0 was read */
     assert_true(has(shard, 42, 0, 10));
     assert_false(has(shard, 42, 1, 10));
     assert_true(has(shard, 42, 2, 10));
-    assert_int_equal(shard->state->evictions, 1);
+    assert_int_equal(coffer__shard_evictions(shard->state), 1);
     free_shard(shard);
 }
 
@@ -120,7 +121,7 @@ static void test_what_was_read_gets_a_second_chance(void **state) {
     coffer__shard *shard = new_shard();
     put(shard, hash_of(1), 1, 100, 1, UINT64_MAX);
     put(shard, hash_of(2), 2, 100, 1, UINT64_MAX);
-    for (uint32_t i = 3; shard->state->evictions < 2000; i++) {
+    for (uint32_t i = 3; coffer__shard_evictions(shard->state) < 2000; i++) {
         put(shard, hash_of(i), i, 100, 1, UINT64_MAX);
         read_it(shard, hash_of(1), 1);
     }
@@ -195,7 +196,7 @@ static void test_what_is_apart_pushes_out_its_like_only(void **state) {
     coffer__shard *shard = new_shard();
     uint32_t kept = 0;
     put_as(shard, hash_of(1000000), 1000000, 10, 1, UINT64_MAX, true);
-    for (uint32_t i = 0; shard->state->evictions == 0; i++) {
+    for (uint32_t i = 0; coffer__shard_evictions(shard->state) == 0; i++) {
         put(shard, hash_of(i), i, 500, 1, UINT64_MAX);
         kept = i;
     }
@@ -203,6 +204,7 @@ static void test_what_is_apart_pushes_out_its_like_only(void **state) {
         assert_int_equal(put_as(shard, hash_of(i), i, 10, 1, UINT64_MAX, true), COFFER_OK);
         assert_true(has(shard, hash_of(i), i, 1));
     }
+    assert_true(shard->state->evicted[COFFER__QUEUE_APART] > 2000);
     uint32_t there = 0;
     for (uint32_t i = 0; i <= kept; i++) {
         there += has(shard, hash_of(i), i, 1);
@@ -278,16 +280,16 @@ static void test_expired_records_make_room_before_others_and_count_once(void **s
     (void)state;
     coffer__shard *shard = new_shard();
     uint32_t number = 0;
-    while (shard->state->evictions == 0) {
+    while (coffer__shard_evictions(shard->state) == 0) {
         put(shard, hash_of(number), number, 1000, 1, 100);
         number++;
     }
     uint64_t entries = shard->state->entries;
-    uint64_t evictions = shard->state->evictions;
+    uint64_t evictions = coffer__shard_evictions(shard->state);
     for (uint32_t i = 0; i < entries; i++) {
         put(shard, hash_of(number + i), number + i, 1000, 100, UINT64_MAX);
     }
-    assert_int_equal(shard->state->evictions, evictions);
+    assert_int_equal(coffer__shard_evictions(shard->state), evictions);
     assert_in_range(shard->state->expirations, entries - 1, entries);
     free_shard(shard);
 }
