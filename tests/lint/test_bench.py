@@ -30,7 +30,7 @@ MODES = {
 }
 NGINX_CLIENTS = re.findall(r'clients(?:\.|\[")([\w-]+)(?:"\])?(?: = function)?\(\)', (BENCH / "nginx_get.lua").read_text(encoding="utf-8"))
 MODES["asyncio"] = {f"{client}-{tasks}" for client in python_async.CLIENTS for tasks in (1, 100)}
-MODES["nginx"] = {f"{client}-50" for client in NGINX_CLIENTS}
+MODES["nginx"] = {f"{client}-{threads}" for client in NGINX_CLIENTS for threads in (1, 50)}
 MODES |= {"c-unobserved": MODES["c"], "lua5.4": MODES["lua"], "luajit": MODES["lua"]}
 
 

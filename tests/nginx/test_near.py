@@ -12,6 +12,7 @@ import os
 import pwd
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -191,7 +192,10 @@ def test_what_is_written_elsewhere_is_seen_by_all(workers: Workers, server: Redi
 
 def warm(nginx: Nginx, key: str = KEY, value: str = '"value"') -> None:
     """Until the worker that is asked has it near."""
-    wait_until(lambda: nginx.lua(f'cache:set("{key}", nil, {value}) cache:get("{key}") return cache:get("{key}")')[2] == "near", 20)
+    nginx.lua(f'return cache:set("{key}", nil, {value})')
+    end = time.monotonic() + 20
+    while (answer := nginx.lua(f'return cache:get("{key}")'))[2] != "near":
+        assert time.monotonic() < end, (answer, nginx.lua("return cache:health().near, cache:stats().near"))
 
 
 @pytest.mark.parametrize("near", ["process", "shared"])
@@ -209,6 +213,21 @@ def test_phases_that_cannot_wait_answer_what_is_near(host: Host, server: RedisSe
         value, words, code = nginx.lua(f"return {code}", phase)
         assert (value, code) == (None, "UNSUPPORTED")
         assert phase in words
+
+
+def test_a_worker_that_is_never_at_rest_hears_what_changes(host: Host, server: RedisServer) -> None:
+    """It is asked all the time from the start: what is due by the clock (who listens) is done all the same."""
+    nginx = host(server.url, workers=1, options='near = "process"')
+    code = """
+        cache:set("key", nil, "value")
+        local source
+        for i = 1, 100 do
+            _, _, source = cache:get("key")
+            if source == "near" then return i end
+            ngx.sleep(0.02)
+        end
+    """
+    assert nginx.value(code) < 75
 
 
 def test_what_is_kept_is_answered_again_until_it_changes(host: Host, server: RedisServer) -> None:

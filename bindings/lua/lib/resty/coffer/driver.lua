@@ -57,6 +57,7 @@ function driver.new(handle, settings)
         stopped = {}, -- scratch
         due = 0, -- when somebody who waits looks again, by ngx.now
         looked = 0, -- when it was looked for those who are gone
+        rested = 0, -- when a link last did what is due by the clock, by ngx.now
         starting = 0, -- links whose timer has not begun
     }, Driver)
     drivers[number] = self

@@ -7,7 +7,7 @@ local core = require "coffer.core"
 
 local ngx = ngx
 local tcp, spawn, kill = ngx.socket.tcp, ngx.thread.spawn, ngx.thread.kill
-local exiting, random = ngx.worker.exiting, math.random
+local exiting, now, random = ngx.worker.exiting, ngx.now, math.random
 local log, WARN = ngx.log, ngx.WARN
 local pcall, tostring, type = pcall, tostring, type
 
@@ -233,8 +233,10 @@ local function read(driver, state, socket)
     end
 end
 
--- Nothing is to be written at the moment.
+-- Nothing is to be written at the moment; or there has been something all the time, and what is due
+-- by the clock must not wait for a pause.
 local function rest(driver, state)
+    driver.rested = now()
     core.loop_tick(driver.loop)
     driver:settle()
     if state.closed then
@@ -261,7 +263,7 @@ local function write(driver, state, socket)
         if state.closed then
             return
         end
-        if is_woken then
+        if is_woken and now() < driver.rested + REST_S then
             driver:settle()
         else
             rest(driver, state)
