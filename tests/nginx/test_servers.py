@@ -14,7 +14,7 @@ import pytest
 
 from clusters import Cluster
 from hosting import Load, Nginx
-from sentinels import ASKED, Group, ask_server, is_primary, plain_group
+from sentinels import ASKED, Group, ask_server, is_primary, is_promoted, plain_group
 from support import RedisServer, free_port, has_redis, make_certificates, redis_server, wait_until
 
 Host = Callable[..., Nginx]
@@ -214,12 +214,6 @@ def group() -> Iterator[Group]:
         yield made
 
 
-def has_taken_over(server: RedisServer) -> bool:
-    with contextlib.suppress(OSError):  # it hangs up on everybody as it is told
-        return is_primary(server)
-    return False
-
-
 def keys_of(server: RedisServer) -> int:
     said = ask_server(server, "INFO", "keyspace")
     assert isinstance(said, bytes)
@@ -235,7 +229,7 @@ def test_sentinels_name_the_server_before_and_after_a_failover(host: Host, group
         assert nginx.value(code, n=n) == str(n)
     after = next(server for server in group.servers if not is_primary(server))
     group.ask(group.ports[0], "FAILOVER", "main")
-    wait_until(lambda: has_taken_over(after), 20)
+    wait_until(lambda: is_promoted(after), 20)
     for n in range(10, 20):
         assert nginx.value(code, n=n) == str(n)
     known = keys_of(after)

@@ -57,6 +57,8 @@ class Resp:
 
     def _reply(self) -> object:
         line = self._file.readline()
+        if not line.endswith(b"\r\n"):
+            raise ConnectionResetError("the server hung up")
         kind, rest = line[:1], line[1:-2]
         if kind == b"$":
             return None if rest == b"-1" else self._file.read(int(rest) + 2)[:-2]

@@ -13,7 +13,7 @@ import pytest
 
 import coffer
 from clusters import SLOTS, Cluster
-from sentinels import ASKED, SECRET, ask_server, is_primary, plain_group
+from sentinels import ASKED, SECRET, is_primary, is_promoted, plain_group
 from support import Resp, free_port, has_redis, make_certificates, redis_server, wait_until
 
 pytestmark = [pytest.mark.usefixtures("both"), pytest.mark.skipif(not has_redis(), reason="redis-server is not installed")]
@@ -123,7 +123,7 @@ def test_a_failover_by_sentinels_ends_what_was_near() -> None:
             clients[old].call("SET", "p:n:key", "1")
             wait_until(lambda: is_near(cache, clients, "key"))
             group.ask(group.ports[0], "FAILOVER", "main")
-            wait_until(lambda: b"master" in ask_server(group.servers[new], "ROLE"), 20)  # type: ignore[operator]
+            wait_until(lambda: is_promoted(group.servers[new]), 20)
             with contextlib.suppress(OSError):
                 clients[new].close()
             clients[new] = stack.enter_context(contextlib.closing(group.servers[new].client()))

@@ -15,19 +15,12 @@ from typing import Any, ClassVar
 import pytest
 
 import coffer
-from sentinels import ASKED, SECRET, Group, ask_server, is_primary, plain_group
+from sentinels import ASKED, SECRET, Group, ask_server, is_primary, is_promoted, plain_group
 from support import Command, RedisServer, ScriptedServer, has_redis, together, wait_until
 
 pytestmark = pytest.mark.usefixtures("both")
 
 DEADLINE = 2.0
-
-
-def is_promoted(server: RedisServer) -> bool:
-    """The sentinel that promotes a server closes its connections: one that asks just then is among them."""
-    with contextlib.suppress(OSError):
-        return is_primary(server)
-    return False
 
 
 def is_failing_over(group: Group) -> bool:

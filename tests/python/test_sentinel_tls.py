@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import coffer
-from sentinels import ASKED, SECRET, Group, ask_server, is_primary, tls_group
+from sentinels import ASKED, SECRET, Group, ask_server, is_primary, is_promoted, tls_group
 from support import has_redis, make_certificates, wait_until
 
 pytestmark = pytest.mark.usefixtures("both")
@@ -128,7 +128,7 @@ def test_the_primary_is_killed(mortal: Group, certificates: Path) -> None:
         wait_until(lambda: load.written > 50)
         old.process.kill()
         old.process.wait(10)
-        wait_until(lambda: is_primary(new), 20)
+        wait_until(lambda: is_promoted(new), 20)
         before = load.written
         wait_until(lambda: load.written > before + 200)
         assert load.longest < DEADLINE + 1  # a busy machine
