@@ -121,6 +121,8 @@ def company(kind: str | None, port: int, core: int) -> Iterator[None]:
         yield
         return
     command = [*pin(core), str(PROGRAMS / C_PROGRAMS["c"]), kind, str(port)]
+    if not Path(command[-3]).exists():
+        raise Gap(f"{Path(command[-3]).name} is not there")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             if process.stdout is None or process.stdout.readline() != "ready\n":

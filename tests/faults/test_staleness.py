@@ -174,7 +174,7 @@ def test_no_copy_is_older_than_two_seconds_whatever_happens_to_the_channel(kind:
         writer = Writer(server)
         reader = threading.Thread(target=read_until, args=(cache, over.is_set, readings))
         reader.start()
-        end = time.monotonic() + seconds(12, 0.05)
+        end = time.monotonic() + seconds(8, 0.05)
         while time.monotonic() < end:
             time.sleep(at_random.uniform(0.05, 1.0))
             at_random.choice(FAULTS)(server, proxy, at_random.choice((50, 500, 1500, 2500)))
@@ -239,7 +239,7 @@ def test_who_leads_may_be_stopped_or_killed_at_any_time(harm: Callable[..., None
     writer, several = Writer(server), list[Reader]()
     try:
         several += [Reader(url) for _ in range(4)]
-        end = time.monotonic() + seconds(12, 0.05)
+        end = time.monotonic() + seconds(8, 0.05)
         while time.monotonic() < end:
             time.sleep(at_random.uniform(0.2, 1.0))
             harm(several, rounds % len(several), url, at_random.choice((0.1, 1.9, 2.5)))

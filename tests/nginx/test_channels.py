@@ -57,7 +57,7 @@ def assert_follows(nginx: Nginx, raw: Resp, seconds: float = 10) -> None:
 
 
 @pytest.mark.parametrize("near", ["process", "shared"])
-def test_workers_see_what_others_change(near: str, host: Host, server: RedisServer, raw: Resp, name: str) -> None:
+def test_workers_see_what_others_change(name: str, near: str, host: Host, server: RedisServer, raw: Resp) -> None:
     nginx = host(f"{server.url}?{OPTIONS}&near={near}&near_name={name}")
     assert_follows(nginx, raw)
     raw.call("CLIENT", "KILL", "TYPE", "pubsub")
@@ -66,7 +66,7 @@ def test_workers_see_what_others_change(near: str, host: Host, server: RedisServ
     wait_until(lambda: get(nginx) is None, 2.5)
 
 
-def test_another_worker_follows_when_one_is_killed(host: Host, server: RedisServer, raw: Resp, name: str) -> None:
+def test_another_worker_follows_when_one_is_killed(name: str, host: Host, server: RedisServer, raw: Resp) -> None:
     nginx = host(f"{server.url}?{OPTIONS}&near=shared&near_name={name}")
     nginx.forgive("exited on signal 9")
     assert_follows(nginx, raw)

@@ -128,7 +128,7 @@ class Workers:
 
 
 @pytest.fixture
-def workers(host: Host, server: RedisServer, name: str, tmp_path: Path) -> Iterator[Workers]:
+def workers(name: str, host: Host, server: RedisServer, tmp_path: Path) -> Iterator[Workers]:
     nginx = host(server.url, options=options(name))
     with gunicorn(tmp_path / "gunicorn", server.url, name) as other:
         both = Workers(nginx, other)
@@ -200,7 +200,7 @@ def warm(nginx: Nginx, key: str = KEY, value: str = '"value"') -> None:
 
 @pytest.mark.parametrize("near", ["process", "shared"])
 @pytest.mark.parametrize("phase", ["set", "header_filter", "body_filter", "log", "balancer"])
-def test_phases_that_cannot_wait_answer_what_is_near(host: Host, server: RedisServer, name: str, near: str, phase: str) -> None:
+def test_phases_that_cannot_wait_answer_what_is_near(name: str, host: Host, server: RedisServer, near: str, phase: str) -> None:
     nginx = host(server.url, workers=1, options=f'near = "{near}", near_name = "{name}", near_bytes = "4MiB"')
     warm(nginx)
     assert nginx.lua('return cache:get("key")', phase) == ["value", None, "near"]
@@ -249,7 +249,7 @@ def segments(name: str) -> list[os.stat_result]:
     return [path.stat() for path in SHM.glob(f"{name}.*")]
 
 
-def test_a_reload_keeps_what_is_near(host: Host, server: RedisServer, raw: Resp, name: str) -> None:
+def test_a_reload_keeps_what_is_near(name: str, host: Host, server: RedisServer, raw: Resp) -> None:
     nginx = host(server.url, options=options(name))
     warm(nginx)
     made = segments(name)
@@ -264,7 +264,7 @@ def test_a_reload_keeps_what_is_near(host: Host, server: RedisServer, raw: Resp,
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's nginx changes its user")
-def test_root_makes_it_for_the_user_of_the_workers(host: Host, server: RedisServer, name: str) -> None:
+def test_root_makes_it_for_the_user_of_the_workers(name: str, host: Host, server: RedisServer) -> None:
     try:
         nobody = pwd.getpwnam("nobody")
     except KeyError:
