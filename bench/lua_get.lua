@@ -18,7 +18,7 @@ local function open_near(port, options)
     repeat
         local value, err, source = cache:get("key:1")
         assert(value, err)
-        assert(os.time() < until_s, "no copy of the value was kept: is the channel of invalidations live?")
+        assert(os.time() < until_s, "no copy was kept: is the channel live?")
     until source == "near"
     return function() return cache:get("key:1") end
 end

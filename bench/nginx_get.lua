@@ -33,14 +33,16 @@ clients["coffer-mem"] = function()
     return function() return cache:get("key:1") end
 end
 
--- Copies of the server's values, in memory that all workers share: read until one is had without a round trip.
+-- Copies of the server's values, in memory that all workers share: read until one is had without a
+-- round trip.
 clients["coffer-near"] = function()
-    local cache = open("_", {raw = true, near = "shared", near_name = "coffer-bench-" .. PORT, near_ttl = "1h"})
+    local name = "coffer-bench-" .. PORT
+    local cache = open("_", {raw = true, near = "shared", near_name = name, near_ttl = "1h"})
     local until_s = ngx.now() + 6
     repeat
         local value, err, source = cache:get("key:1")
         assert(value, err)
-        assert(ngx.now() < until_s, "no copy of the value was kept: is the channel of invalidations live?")
+        assert(ngx.now() < until_s, "no copy was kept: is the channel live?")
         ngx.sleep(source == "near" and 0 or 0.001)
     until source == "near"
     return function() return cache:get("key:1") end
