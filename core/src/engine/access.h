@@ -27,6 +27,9 @@ void coffer__op_give_up(coffer_op *op, const coffer_conn *conn);
 const coffer_endpoint *coffer__client_announcer(const coffer_client *client, size_t turn);
 void coffer__conn_listen(coffer_conn *conn);
 
+/* How much longer than a call may take a connection may be silent while something is due: who waits as long as calls usually do gives up by itself first. */
+enum { COFFER__STALL_GRACE_MS = 50 };
+
 /* A sentinel, to whom the servers' credentials are never said. */
 bool coffer__client_is_sentinel(const coffer_client *client, const coffer_endpoint *endpoint);
 

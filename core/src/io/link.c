@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "clock.h"
 #include "dial.h"
+#include "engine/access.h"
 #include "policy/options_internal.h"
 
 #include <errno.h>
@@ -112,10 +113,8 @@ void coffer__link_flush(coffer__link *link, const void *reader) {
 
 /* ---- fit for use ------------------------------------------------------------------------------------------------ */
 
-enum { STALL_GRACE_MS = 50 }; /* who waits as long as calls usually do gives up by itself first */
-
 uint64_t coffer__link_heed_stall(coffer__link *link, uint64_t now_us) {
-    uint64_t limit_ms = coffer_client_options(link->client)->timeout_ms + STALL_GRACE_MS;
+    uint64_t limit_ms = coffer_client_options(link->client)->timeout_ms + COFFER__STALL_GRACE_MS;
     if (coffer_conn_due(link->conn) == 0) {
         return coffer__clock_add_ms(now_us, limit_ms);
     }

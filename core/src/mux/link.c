@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { PLACE_BITS = 12, STALL_GRACE_MS = 50 }; /* who waits as long as calls usually do gives up by itself first */
+enum { PLACE_BITS = 12 };
 
 /* ---- finding, making ------------------------------------------------------------------------------------------------- */
 
@@ -270,7 +270,7 @@ void coffer__mux_link_look_after(coffer_mux *mux, coffer__mux_link *link) {
     if (link->state == COFFER__LINK_CONNECTING && is_over(mux, link, options->timeout_ms)) {
         end_silent(mux, link, "connecting took longer than a call may take");
     } else if (link->state == COFFER__LINK_OPEN && link->standing == NULL && coffer_conn_due(link->conn) > 0 &&
-               is_over(mux, link, options->timeout_ms + STALL_GRACE_MS)) {
+               is_over(mux, link, options->timeout_ms + COFFER__STALL_GRACE_MS)) {
         end_silent(mux, link, "no reply came for as long as a call may take");
     } else if (link->state == COFFER__LINK_OPEN && !link->listens && coffer_conn_idle(link->conn) && is_over(mux, link, options->pool_idle_ms) &&
                count_to(mux, link->endpoint) > options->pool_min_count) {

@@ -24,6 +24,11 @@ static inline coffer__list coffer__list_empty(uint8_t number) {
     return list;
 }
 
+/* A node for each object, and one more so that there is always one; NULL where memory is short. Freed with coffer__release. */
+static inline coffer__node *coffer__list_nodes(const coffer_trace *trace) {
+    return (coffer__node *)coffer__alloc_zero((trace->object_count + 1) * sizeof(coffer__node));
+}
+
 static inline void coffer__list_push(coffer__list *list, coffer__node *nodes, uint32_t object, uint64_t bytes) {
     nodes[object].older = list->newest;
     nodes[object].newer = COFFER__NOBODY;

@@ -25,7 +25,7 @@ static void *make(const coffer_trace *trace, uint64_t *capacity) {
         return NULL;
     }
     *this = (cache){.trace = trace, .list = coffer__list_empty(LIST), .capacity = *capacity, .hand = COFFER__NOBODY};
-    this->nodes = (coffer__node *)coffer__alloc_zero((trace->object_count + 1) * sizeof(coffer__node));
+    this->nodes = coffer__list_nodes(trace);
     if (this->nodes == NULL) {
         drop(this);
         return NULL;

@@ -28,7 +28,7 @@ static void *make(const coffer_trace *trace, uint64_t *capacity) {
     this->small = coffer__list_empty(SMALL);
     this->main = coffer__list_empty(MAIN);
     this->ghosts = coffer__list_empty(GHOSTS);
-    this->nodes = (coffer__node *)coffer__alloc_zero((trace->object_count + 1) * sizeof(coffer__node));
+    this->nodes = coffer__list_nodes(trace);
     if (this->nodes == NULL) {
         drop(this);
         return NULL;
