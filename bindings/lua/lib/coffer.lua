@@ -84,12 +84,9 @@ local function wrap(handle, credentials, kept)
     if credentials then
         core.ask(handle, credentials)
     end
-    if kept > 0 then
-        local _, err, code = core.keep_objects(handle, kept)
-        if err then
-            core.close(handle)
-            return nil, err, code
-        end
+    local does_keep, err, code = operations.keep_objects(handle, kept)
+    if not does_keep then
+        return nil, err, code
     end
     return setmetatable({
         _handle = handle,

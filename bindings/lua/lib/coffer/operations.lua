@@ -375,6 +375,19 @@ end
 
 local operations = {}
 
+--- A new handle keeps so many decoded objects (near_objects; 0: none). Where it cannot it is
+-- closed: nil, message, code.
+function operations.keep_objects(handle, kept)
+    if kept > 0 then
+        local _, err, code = core.keep_objects(handle, kept)
+        if err then
+            core.close(handle)
+            return nil, err, code
+        end
+    end
+    return true
+end
+
 --- A load whose loader has to run: value, err, source.
 function operations.go_on(run, load, lifetime, absent_lifetime, loader, ...)
     local value, err, source

@@ -79,12 +79,9 @@ local run = running.with(handle_of)
 operations.add_to(Cache, run)
 
 local function wrap(handle, family, kept)
-    if kept > 0 then
-        local _, err, code = core.keep_objects(handle, kept)
-        if err then
-            core.close(handle)
-            return nil, err, code
-        end
+    local does_keep, err, code = operations.keep_objects(handle, kept)
+    if not does_keep then
+        return nil, err, code
     end
     family.handles[handle] = true
     family.open_count = family.open_count + 1
