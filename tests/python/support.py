@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -177,6 +178,11 @@ def make_certificates(folder: Path) -> Path:
     script = Path(__file__).resolve().parent.parent / "certificates.sh"
     subprocess.run(["sh", str(script), str(folder)], check=True, capture_output=True)
     return folder
+
+
+def name_of(value: object) -> str:
+    """For the name of a test: what it is in ASCII, the same in every process."""
+    return re.sub(" at 0x[0-9a-f]+", "", ascii(value))
 
 
 def free_port() -> int:

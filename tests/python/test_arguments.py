@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import coffer
+from support import name_of
 
 pytestmark = pytest.mark.usefixtures("both")
 
@@ -24,7 +25,7 @@ def test_a_good_key_finds_its_value_and_no_other(cache: coffer.Cache, key: str |
     assert cache.get("neighbour") == "other"
 
 
-@pytest.mark.parametrize("key", ["", b"", "x" * 251, "nul\x00", "line\r\n", "\x7f", b"\xff\xfe", "\ud800"], ids=ascii)
+@pytest.mark.parametrize("key", ["", b"", "x" * 251, "nul\x00", "line\r\n", "\x7f", b"\xff\xfe", "\ud800"], ids=name_of)
 def test_a_bad_key_is_refused(memory: coffer.Cache, key: Any) -> None:
     calls: list[Callable[[], object]] = [
         lambda: memory.get(key),
@@ -59,7 +60,7 @@ def test_bytes_rules_take_any_key(url: str) -> None:
             assert cache.get(key) == key
 
 
-@pytest.mark.parametrize("key", [None, 42, 1.5, ("a",), ["a"], bytearray(b"a"), memoryview(b"a")], ids=repr)
+@pytest.mark.parametrize("key", [None, 42, 1.5, ("a",), ["a"], bytearray(b"a"), memoryview(b"a")], ids=name_of)
 def test_a_key_is_str_or_bytes(memory: coffer.Cache, key: Any) -> None:
     with pytest.raises(coffer.ValueTypeError, match=f"not {type(key).__name__}"):
         memory.get(key)
@@ -116,7 +117,7 @@ BAD_TIMES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("ttl", BAD_TIMES, ids=ascii)
+@pytest.mark.parametrize("ttl", BAD_TIMES, ids=name_of)
 def test_a_bad_ttl_is_refused_and_never_for_ever(memory: coffer.Cache, ttl: Any) -> None:
     calls: list[Callable[[], object]] = [
         lambda: memory.set("key", 1, ttl=ttl),
@@ -175,14 +176,14 @@ def test_expire_needs_a_ttl(memory: coffer.Cache) -> None:
 # ---- numbers ----
 
 
-@pytest.mark.parametrize("number", [True, 1.0, "1", None, 2**63, -(2**63) - 1], ids=repr)
+@pytest.mark.parametrize("number", [True, 1.0, "1", None, 2**63, -(2**63) - 1], ids=name_of)
 def test_a_delta_is_an_int_of_64_bits(memory: coffer.Cache, number: Any) -> None:
     with pytest.raises(coffer.ArgumentError):
         memory.increment("key", number)
     assert memory.counter("key") is None
 
 
-@pytest.mark.parametrize("number", [True, 1.0, None, -1, 2**64], ids=repr)
+@pytest.mark.parametrize("number", [True, 1.0, None, -1, 2**64], ids=name_of)
 def test_an_entry_id_is_an_int_of_64_bits(memory: coffer.Cache, number: Any) -> None:
     with pytest.raises(coffer.ArgumentError):
         memory.compare_and_set("key", number, 1)
@@ -214,7 +215,7 @@ def test_an_entry_id_is_an_int_of_64_bits(memory: coffer.Cache, number: Any) -> 
         {"nothing_like_it": 1},
         {"client_name": "\ud800"},
     ],
-    ids=repr,
+    ids=name_of,
 )
 def test_a_bad_option_is_refused_with_its_name(options: dict[str, Any]) -> None:
     with pytest.raises(coffer.ArgumentError) as caught:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import coffer
-from support import together
+from support import name_of, together
 
 pytestmark = pytest.mark.usefixtures("both")
 
@@ -156,7 +156,7 @@ UNFIT: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("value", UNFIT, ids=repr)
+@pytest.mark.parametrize("value", UNFIT, ids=name_of)
 @pytest.mark.parametrize("operation", ["set", "add", "set_many", "get_or_load", "compare_and_set"])
 def test_what_would_not_come_back_is_refused(memory: coffer.Cache, operation: str, value: Any) -> None:
     calls = {

@@ -102,7 +102,7 @@ def test_the_names_in_the_json_are_those_of_the_schema(figures, trace):
 
 
 def test_the_report_says_what_was_asked_for(run, trace):
-    status, out, err = run("replay", trace)
+    status, out, err = run("replay", pathlib.Path(trace).name)  # its folder may have any length
     assert status == 0 and err == ""
     for pattern in (
         r"requests +6 ",
