@@ -135,7 +135,7 @@ static bool push_kept(lua_State *lua, const look *this) {
         lua_pop(lua, 1);
         return false;
     }
-    if (!coffer_peek_confirms(this->ns, this->key, version, this->now_ms, near->room)) {
+    if (!coffer_peek_confirms(this->ns, COFFER_OPERATION_GET, this->key, version, this->now_ms, near->room)) {
         near->versions[slot - 1] = 0;
         lua_pushnil(lua);
         lua_rawseti(lua, -2, slot);
@@ -172,7 +172,7 @@ static int read_near(lua_State *lua, coffer__lua_handle *handle, bool is_kept, c
         look_end(&this);
         return 3;
     }
-    coffer_status status = coffer_peek(this.ns, this.key, this.now_ms, this.near->room, &value);
+    coffer_status status = coffer_peek(this.ns, COFFER_OPERATION_GET, this.key, this.now_ms, this.near->room, &value);
     if (status != COFFER_OK && status != COFFER_MISS) {
         return COFFER__LUA_ASK;
     }

@@ -134,7 +134,7 @@ static PyObject *kept_object(const look *this, PyObject **outdated) {
     if (slot == NULL || slot->object == NULL) {
         return NULL;
     }
-    if (coffer_peek_confirms(this->ns, this->key, slot->version, this->now_ms, this->near->room)) {
+    if (coffer_peek_confirms(this->ns, COFFER_OPERATION_GET, this->key, slot->version, this->now_ms, this->near->room)) {
         return Py_NewRef(slot->object);
     }
     *outdated = slot->object;
@@ -191,7 +191,7 @@ bool coffer__py_near_get(PyObject *capsule, PyObject *key, PyObject *otherwise, 
         *answer = kept;
         return true;
     }
-    coffer_status status = coffer_peek(this.ns, this.key, this.now_ms, this.near->room, &value);
+    coffer_status status = coffer_peek(this.ns, COFFER_OPERATION_GET, this.key, this.now_ms, this.near->room, &value);
     if (status == COFFER_OK) {
         *answer = object_of(&this, &value, decode);
     } else if (status == COFFER_MISS) {
@@ -209,7 +209,7 @@ bool coffer__py_near_entry(PyObject *capsule, PyObject *key, PyObject *absent, P
     if (!look_begin(&this, capsule, key)) {
         return PyErr_Occurred() != NULL;
     }
-    coffer_status status = coffer_peek(this.ns, this.key, this.now_ms, this.near->room, &value);
+    coffer_status status = coffer_peek(this.ns, COFFER_OPERATION_GET, this.key, this.now_ms, this.near->room, &value);
     if (status == COFFER_MISS && value.source == COFFER_SOURCE_NONE) {
         *answer = Py_NewRef(Py_None);
     } else if (status == COFFER_OK || status == COFFER_MISS) {

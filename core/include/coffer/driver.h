@@ -40,6 +40,7 @@
 #ifndef COFFER_DRIVER_H
 #define COFFER_DRIVER_H
 
+#include <coffer/metrics.h>
 #include <coffer/options.h>
 #include <coffer/status.h>
 #include <coffer/value.h>
@@ -155,21 +156,24 @@ COFFER_API void coffer_op_set_parent(coffer_op *op, const coffer_op *parent);
  * What is in this host's memory (near copies of a server's values, and mem://) is answered at once: no op, no I/O, and no allocation but for the first uses
  * of a room. Everything else is AGAIN, and an op of the same key does it.
  *
- *     coffer_status status = coffer_peek(ns, key, coffer_now_coarse_ms(), room, &value);
+ *     coffer_status status = coffer_peek(ns, COFFER_OPERATION_GET, key, coffer_now_coarse_ms(), room, &value);
  *     if (status == COFFER_AGAIN)  ... coffer_op_get(&op, ns, key, options) ...
- */
+ *
+ * The operation is GET or GET_OR_LOAD: what it would answer, unless it is turned off, and what it is counted as. Any other is AGAIN. */
 
 /* Memory of the caller's, used by one thread at a time and for any namespace: what a peek gives lies in it until it is used again or freed. */
 typedef struct coffer_room coffer_room;
 COFFER_API coffer_status coffer_room_new(coffer_room **room); /* NO_MEMORY */
 COFFER_API void coffer_room_free(coffer_room *room); /* takes NULL */
 
-/* OK: a fresh value (source NEAR). MISS: known to be absent (source NONE or NEGATIVE). AGAIN: ask by an op; also where the key is refused, which the op will
- * say in words. `now_ms` may be up to 16 ms behind. Counted as a get where it answers; its time is the driver's to record. */
-COFFER_API coffer_status coffer_peek(coffer_namespace *ns, coffer_slice key, uint64_t now_ms, coffer_room *room, coffer_value *value);
+/* OK: a fresh value (source NEAR). MISS: known to be absent (source NONE, where nothing has to be loaded, or NEGATIVE). AGAIN: ask by an op; also where the key
+ * is refused, which the op will say in words. `now_ms` may be up to 16 ms behind. Counted where it answers; its time is the driver's to record. */
+COFFER_API coffer_status coffer_peek(coffer_namespace *ns, coffer_operation operation, coffer_slice key, uint64_t now_ms, coffer_room *room,
+                                     coffer_value *value);
 
-/* Whether the value that once had this near_version is still the one that a peek would give: for objects that were made of it. Then it counts as a get. */
-COFFER_API bool coffer_peek_confirms(coffer_namespace *ns, coffer_slice key, uint64_t near_version, uint64_t now_ms, coffer_room *room);
+/* Whether the value that once had this near_version is still the one that a peek would give: for objects that were made of it. Then it counts as one. */
+COFFER_API bool coffer_peek_confirms(coffer_namespace *ns, coffer_operation operation, coffer_slice key, uint64_t near_version, uint64_t now_ms,
+                                     coffer_room *room);
 
 /* ---- running an op ------------------------------------------------------------------------------------------ */
 

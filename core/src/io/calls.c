@@ -22,7 +22,7 @@ static coffer_status finish_integer(coffer_cache *cache, coffer_status made, cof
 
 coffer_status coffer_get(coffer_cache *cache, coffer_slice key, const coffer_read_options *options, coffer_value *value, coffer_error *error) {
     coffer_namespace *ns = coffer__cache_enter(cache);
-    coffer_status status = coffer__near_answer(ns, key, value);
+    coffer_status status = coffer__near_answer(ns, COFFER_OPERATION_GET, key, value);
     if (status == COFFER_AGAIN) {
         coffer_op *op = NULL;
         coffer_status made = coffer_op_get(&op, ns, key, options);

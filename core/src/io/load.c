@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "clock.h"
+#include "near.h"
 
 /* What a loader has said so far. It counts only when the loader returns OK, so the value is kept here until then. */
 struct coffer_load {
@@ -74,8 +75,13 @@ static void run_loader(coffer_op *op, coffer_slice key, coffer_loader_fn loader,
 
 coffer_status coffer_get_or_load(coffer_cache *cache, coffer_slice key, coffer_loader_fn loader, void *user_data, const coffer_read_options *options,
                                  coffer_value *value, coffer_error *error) {
+    coffer_namespace *ns = coffer__cache_enter(cache);
+    coffer_status status = coffer__near_answer(ns, COFFER_OPERATION_GET_OR_LOAD, key, value);
+    if (status != COFFER_AGAIN) {
+        return status;
+    }
     coffer_op *op = NULL;
-    coffer_status made = coffer_op_get_or_load(&op, coffer__cache_enter(cache), key, options);
+    coffer_status made = coffer_op_get_or_load(&op, ns, key, options);
     coffer_want want = COFFER_WANT_DONE;
     if (made == COFFER_OK) {
         coffer_op_set_parent(op, coffer__load_running());
@@ -85,7 +91,7 @@ coffer_status coffer_get_or_load(coffer_cache *cache, coffer_slice key, coffer_l
             }
         }
     }
-    coffer_status status = coffer__cache_finish(cache, made, op, error);
+    status = coffer__cache_finish(cache, made, op, error);
     coffer__cache_take_value(op, value);
     return status;
 }

@@ -22,23 +22,23 @@ bool coffer__near_give_back(void *owner) {
     return room != NULL;
 }
 
-static coffer_status peek(coffer_namespace *ns, coffer_slice key, coffer_room *room, coffer_value *value) {
+static coffer_status peek(coffer_namespace *ns, coffer_operation operation, coffer_slice key, coffer_room *room, coffer_value *value) {
     bool timed = coffer__thread_samples();
     uint64_t began_us = timed ? coffer__clock_us() : 0;
-    coffer_status status = coffer_peek(ns, key, coffer_now_coarse_ms(), room, value);
+    coffer_status status = coffer_peek(ns, operation, key, coffer_now_coarse_ms(), room, value);
     if (timed && status != COFFER_AGAIN) {
-        coffer_metrics_record(ns, COFFER_OPERATION_GET, coffer__clock_us() - began_us);
+        coffer_metrics_record(ns, operation, coffer__clock_us() - began_us);
     }
     return status;
 }
 
-coffer_status coffer__near_answer(coffer_namespace *ns, coffer_slice key, coffer_value *value) {
+coffer_status coffer__near_answer(coffer_namespace *ns, coffer_operation operation, coffer_slice key, coffer_value *value) {
     coffer_room *room = coffer__namespace_is_near(ns) ? coffer__thread_take_room() : NULL;
     if (room == NULL) {
         return COFFER_AGAIN;
     }
     coffer_value unused;
-    coffer_status status = peek(ns, key, room, value == NULL ? &unused : value);
+    coffer_status status = peek(ns, operation, key, room, value == NULL ? &unused : value);
     if (status == COFFER_OK && value != NULL) {
         value->owner = owner_of(room);
     } else {

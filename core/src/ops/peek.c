@@ -1,4 +1,5 @@
-/* Near values without an op: what coffer_op_get would answer at its first step, in the least time. What is not plain is left to the op. */
+/* Near values without an op: what coffer_op_get or coffer_op_get_or_load would answer at its first step, in the least time. What is not plain is left to
+ * the op. */
 #include "copied.h"
 
 #include "engine/owed.h"
@@ -17,21 +18,26 @@ static bool write_key(const coffer_namespace *ns, coffer_slice key, coffer_room 
            coffer__key_write(&room->wire_key, ns->options->key_rules, key, false, &unused) == COFFER_OK;
 }
 
-static bool may_look(const coffer_namespace *ns, coffer_slice key, coffer_room *room) {
-    return (ns->copies != NULL || ns->client->store != NULL) && coffer__is_on_for(ns, COFFER_OPERATION_GET, key) && write_key(ns, key, room) &&
+static bool may_look(const coffer_namespace *ns, coffer_operation operation, coffer_slice key, coffer_room *room) {
+    return (operation == COFFER_OPERATION_GET || operation == COFFER_OPERATION_GET_OR_LOAD) && (ns->copies != NULL || ns->client->store != NULL) &&
+           coffer__is_on_for(ns, operation, key) && write_key(ns, key, room) &&
            !coffer__owed_holds(ns->client->owed, coffer__buf_slice(&room->wire_key));
 }
 
 /* As an op would count it. */
-static void count(const coffer_namespace *ns, const coffer__seen *seen, coffer__counter counter, size_t bytes) {
+static void count(const coffer_namespace *ns, coffer_operation operation, const coffer__seen *seen, coffer__counter counter, size_t bytes) {
     coffer__counter nearness = seen->near ? coffer__copied_counter(seen) : counter;
-    coffer__count_answer(ns->observer, COFFER_OPERATION_GET, counter, nearness, bytes);
+    coffer__count_answer(ns->observer, operation, counter, nearness, bytes);
 }
 
-static coffer_status miss(const coffer_namespace *ns, const coffer__seen *seen, coffer_value *value) {
+/* What is merely not there is to be loaded. */
+static coffer_status miss(const coffer_namespace *ns, coffer_operation operation, const coffer__seen *seen, coffer_value *value) {
     bool remembered = seen->found == COFFER__FOUND_NEGATIVE;
+    if (!remembered && operation == COFFER_OPERATION_GET_OR_LOAD) {
+        return COFFER_AGAIN;
+    }
     value->source = remembered ? COFFER_SOURCE_NEGATIVE : COFFER_SOURCE_NONE;
-    count(ns, seen, remembered ? COFFER__COUNT_negative_hits : COFFER__COUNT_misses, 0);
+    count(ns, operation, seen, remembered ? COFFER__COUNT_negative_hits : COFFER__COUNT_misses, 0);
     return COFFER_MISS;
 }
 
@@ -82,25 +88,27 @@ static bool ends_soon_or_is_old(const coffer_namespace *ns, const coffer__seen *
            (!ns->options->raw && ends_soon(seen->entry.fresh_unix_ms, coffer__client_unix_ms(ns->client, now_ms)));
 }
 
-coffer_status coffer_peek(coffer_namespace *ns, coffer_slice key, uint64_t now_ms, coffer_room *room, coffer_value *value) {
+coffer_status coffer_peek(coffer_namespace *ns, coffer_operation operation, coffer_slice key, uint64_t now_ms, coffer_room *room,
+                          coffer_value *value) {
     coffer__seen seen;
     memset(value, 0, sizeof *value);
-    if (!may_look(ns, key, room) || peek(ns, key, now_ms, room, &seen) != COFFER_OK) {
+    if (!may_look(ns, operation, key, room) || peek(ns, key, now_ms, room, &seen) != COFFER_OK) {
         return COFFER_AGAIN;
     }
     if (seen.found == COFFER__FOUND_NOTHING || (seen.found == COFFER__FOUND_NEGATIVE && seen.near)) {
-        return miss(ns, &seen, value);
+        return miss(ns, operation, &seen, value);
     }
     if (ends_soon_or_is_old(ns, &seen, now_ms)) {
         return COFFER_AGAIN;
     }
     *value = coffer__seen_value(ns, &seen);
-    count(ns, &seen, COFFER__COUNT_hits, value->data.len);
+    count(ns, operation, &seen, COFFER__COUNT_hits, value->data.len);
     return COFFER_OK;
 }
 
-bool coffer_peek_confirms(coffer_namespace *ns, coffer_slice key, uint64_t near_version, uint64_t now_ms, coffer_room *room) {
-    if (near_version == 0 || !may_look(ns, key, room)) {
+bool coffer_peek_confirms(coffer_namespace *ns, coffer_operation operation, coffer_slice key, uint64_t near_version, uint64_t now_ms,
+                          coffer_room *room) {
+    if (near_version == 0 || !may_look(ns, operation, key, room)) {
         return false;
     }
     coffer__seen seen = {.found = COFFER__FOUND_FRESH, .near = ns->copies != NULL};
@@ -108,7 +116,7 @@ bool coffer_peek_confirms(coffer_namespace *ns, coffer_slice key, uint64_t near_
     bool same =
         seen.near ? coffer__near_confirms(ns->copies, wire_key, near_version, now_ms) : store_confirms(ns, wire_key, near_version, now_ms, room);
     if (same) {
-        count(ns, &seen, COFFER__COUNT_hits, 0);
+        count(ns, operation, &seen, COFFER__COUNT_hits, 0);
     }
     return same;
 }

@@ -72,8 +72,8 @@ static void test_an_owed_key_has_no_copy(void **state) {
     coffer_room *room;
     coffer_value value;
     assert_int_equal(coffer_room_new(&room), COFFER_OK);
-    assert_int_equal(coffer_peek(w.ns, COFFER_SLICE("k"), w.now_ms, room, &value), COFFER_OK);
-    assert_true(coffer_peek_confirms(w.ns, COFFER_SLICE("k"), value.near_version, w.now_ms, room));
+    assert_int_equal(coffer_peek(w.ns, COFFER_OPERATION_GET, COFFER_SLICE("k"), w.now_ms, room, &value), COFFER_OK);
+    assert_true(coffer_peek_confirms(w.ns, COFFER_OPERATION_GET, COFFER_SLICE("k"), value.near_version, w.now_ms, room));
     assert_int_equal(RUN(w, get, COFFER_SLICE("k"), NULL), COFFER_OK);
     assert_int_equal(coffer_op_value(w.op)->source, COFFER_SOURCE_NEAR);
     assert_true(coffer__owed_add(w.client->owed, key));
@@ -84,7 +84,7 @@ static void test_an_owed_key_has_no_copy(void **state) {
     assert_int_equal(coffer_op_next(op, w.now_ms, &action), COFFER_WANT_CALL); /* it is asked for */
     coffer_op_free(op);
     coffer__owed_give_back(w.client->owed, taken);
-    assert_int_equal(coffer_peek(w.ns, COFFER_SLICE("k"), w.now_ms, room, &value), COFFER_AGAIN);
+    assert_int_equal(coffer_peek(w.ns, COFFER_OPERATION_GET, COFFER_SLICE("k"), w.now_ms, room, &value), COFFER_AGAIN);
     coffer_room_free(room);
     close_world(&w);
 }

@@ -5,7 +5,7 @@ static coffer_room *room;
 static coffer_value value;
 
 static coffer_status peek(world *w, const char *key) {
-    return coffer_peek(w->ns, coffer_slice_text(key), w->now_ms, room, &value);
+    return coffer_peek(w->ns, COFFER_OPERATION_GET, coffer_slice_text(key), w->now_ms, room, &value);
 }
 
 static void open_peek(world *w, const char *url) {
@@ -72,6 +72,40 @@ static void test_what_is_turned_off_is_not_answered(void **state) {
     close_peek(&w);
 }
 
+static coffer_status peek_or_load(world *w, const char *key) {
+    return coffer_peek(w->ns, COFFER_OPERATION_GET_OR_LOAD, coffer_slice_text(key), w->now_ms, room, &value);
+}
+
+/* What is not there has to be loaded, and only an op can do that. */
+static void test_a_value_that_need_not_be_loaded_is_answered(void **state) {
+    (void)state;
+    world w;
+    open_peek(&w, "mem://?ttl=10s&ttl_jitter=0");
+    assert_int_equal(peek_or_load(&w, "k"), COFFER_AGAIN);
+    RUN(w, set, COFFER_SLICE("k"), COFFER_SLICE("v"), NULL);
+    coffer_namespace_turn_operation(w.ns, COFFER_OPERATION_GET, false);
+    assert_int_equal(peek_or_load(&w, "k"), COFFER_OK);
+    assert_memory_equal(value.data.data, "v", 1);
+    assert_true(coffer_peek_confirms(w.ns, COFFER_OPERATION_GET_OR_LOAD, COFFER_SLICE("k"), value.near_version, w.now_ms, room));
+    coffer_namespace_turn_operation(w.ns, COFFER_OPERATION_GET_OR_LOAD, false);
+    assert_int_equal(peek_or_load(&w, "k"), COFFER_AGAIN);
+    coffer_metrics metrics = {.struct_size = sizeof metrics};
+    assert_int_equal(coffer_metrics_read(w.ns, &metrics), COFFER_OK);
+    assert_int_equal(metrics.latency[COFFER_OPERATION_GET_OR_LOAD].count, 2);
+    assert_int_equal(metrics.latency[COFFER_OPERATION_GET].count, 0);
+    close_peek(&w);
+}
+
+static void test_no_other_operation_peeks(void **state) {
+    (void)state;
+    world w;
+    open_peek(&w, "mem://");
+    RUN(w, set, COFFER_SLICE("k"), COFFER_SLICE("v"), NULL);
+    assert_int_equal(coffer_peek(w.ns, COFFER_OPERATION_TOUCH, COFFER_SLICE("k"), w.now_ms, room, &value), COFFER_AGAIN);
+    assert_int_equal(coffer_peek(w.ns, COFFER_OPERATION_COUNT, COFFER_SLICE("k"), w.now_ms, room, &value), COFFER_AGAIN);
+    close_peek(&w);
+}
+
 static void test_a_key_that_is_owed_its_deletion_is_not_answered(void **state) {
     (void)state;
     world w;
@@ -83,7 +117,7 @@ static void test_a_key_that_is_owed_its_deletion_is_not_answered(void **state) {
     RUN(w, set, COFFER_SLICE("k"), COFFER_SLICE("never stored"), NULL);
     coffer_namespace_turn(w.ns, COFFER_SCOPE_NAMESPACE, true);
     assert_int_equal(peek(&w, "k"), COFFER_AGAIN);
-    assert_false(coffer_peek_confirms(w.ns, COFFER_SLICE("k"), version, w.now_ms, room));
+    assert_false(coffer_peek_confirms(w.ns, COFFER_OPERATION_GET, COFFER_SLICE("k"), version, w.now_ms, room));
     close_peek(&w);
 }
 
@@ -95,14 +129,14 @@ static void test_an_object_is_confirmed_until_its_entry_changes_or_ends(void **s
     peek(&w, "k");
     uint64_t version = value.near_version;
     assert_int_not_equal(version, 0);
-    assert_true(coffer_peek_confirms(w.ns, COFFER_SLICE("k"), version, w.now_ms, room));
-    assert_false(coffer_peek_confirms(w.ns, COFFER_SLICE("k"), 0, w.now_ms, room));
-    assert_false(coffer_peek_confirms(w.ns, COFFER_SLICE("k"), version, w.now_ms + 10000, room));
+    assert_true(coffer_peek_confirms(w.ns, COFFER_OPERATION_GET, COFFER_SLICE("k"), version, w.now_ms, room));
+    assert_false(coffer_peek_confirms(w.ns, COFFER_OPERATION_GET, COFFER_SLICE("k"), 0, w.now_ms, room));
+    assert_false(coffer_peek_confirms(w.ns, COFFER_OPERATION_GET, COFFER_SLICE("k"), version, w.now_ms + 10000, room));
     RUN(w, set, COFFER_SLICE("k"), COFFER_SLICE("v"), NULL);
-    assert_false(coffer_peek_confirms(w.ns, COFFER_SLICE("k"), version, w.now_ms, room));
+    assert_false(coffer_peek_confirms(w.ns, COFFER_OPERATION_GET, COFFER_SLICE("k"), version, w.now_ms, room));
     peek(&w, "k");
     RUN(w, delete, COFFER_SLICE("k"), NULL);
-    assert_false(coffer_peek_confirms(w.ns, COFFER_SLICE("k"), value.near_version, w.now_ms, room));
+    assert_false(coffer_peek_confirms(w.ns, COFFER_OPERATION_GET, COFFER_SLICE("k"), value.near_version, w.now_ms, room));
     close_peek(&w);
 }
 
@@ -138,6 +172,8 @@ int main(void) {
         cmocka_unit_test(test_a_value_is_lent_by_the_room),
         cmocka_unit_test(test_what_is_not_plain_is_left_to_an_op),
         cmocka_unit_test(test_what_is_turned_off_is_not_answered),
+        cmocka_unit_test(test_a_value_that_need_not_be_loaded_is_answered),
+        cmocka_unit_test(test_no_other_operation_peeks),
         cmocka_unit_test(test_a_key_that_is_owed_its_deletion_is_not_answered),
         cmocka_unit_test(test_an_object_is_confirmed_until_its_entry_changes_or_ends),
         cmocka_unit_test(test_an_object_of_an_entry_that_may_be_stale_is_not_kept),

@@ -324,7 +324,7 @@ static void listen_for_copies(void) {
 static void peek(coffer_slice key) {
     coffer_room *room;
     coffer_value value;
-    if (coffer_room_new(&room) == COFFER_OK && coffer_peek(ns, key, 2, room, &value) == COFFER_OK) {
+    if (coffer_room_new(&room) == COFFER_OK && coffer_peek(ns, COFFER_OPERATION_GET, key, 2, room, &value) == COFFER_OK) {
         assert_true(value.data.len == sizeof text && value.data.data[0] == 'x');
     }
     coffer_room_free(room);
