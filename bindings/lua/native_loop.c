@@ -437,24 +437,10 @@ int coffer__lua_loop_fed(lua_State *lua) {
     return 0;
 }
 
-static coffer_status status_named(const char *name) {
-    static const struct {
-        const char *name;
-        coffer_status status;
-    } LOSSES[] = {{"CONNECT", COFFER_CONNECT},         {"DNS", COFFER_DNS}, {"TLS", COFFER_TLS}, {"CERTIFICATE", COFFER_CERTIFICATE},
-                  {"CREDENTIALS", COFFER_CREDENTIALS}, {"IO", COFFER_IO}};
-    for (size_t i = 0; i < sizeof LOSSES / sizeof LOSSES[0]; i++) {
-        if (strcmp(name, LOSSES[i].name) == 0) {
-            return LOSSES[i].status;
-        }
-    }
-    return COFFER_CLOSED;
-}
-
 int coffer__lua_loop_lost(lua_State *lua) {
     coffer__lua_loop *loop = enter(lua, 1);
     const char *detail = lua_isstring(lua, 4) ? lua_tostring(lua, 4) : NULL;
-    coffer_mux_lost(loop->mux, link_of(lua), status_named(luaL_checkstring(lua, 3)), detail, coffer_now_us());
+    coffer_mux_lost(loop->mux, link_of(lua), coffer_status_named(luaL_checkstring(lua, 3)), detail, coffer_now_us());
     return 0;
 }
 

@@ -396,20 +396,15 @@ PyObject *coffer__py_loop_fed(PyObject *self, PyObject *args) {
 
 /* (loop, link, "CONNECT" or the like, words): it could not be connected, or is gone */
 PyObject *coffer__py_loop_lost(PyObject *self, PyObject *args) {
-    static const coffer_status known[] = {COFFER_CLOSED, COFFER_CONNECT, COFFER_DNS, COFFER_CREDENTIALS};
     PyObject *loop_capsule, *link_capsule;
     const char *name, *words;
-    coffer_status status = COFFER_CONNECT;
     coffer__py_loop *loop;
     py_link *at;
     (void)self;
     if (!PyArg_ParseTuple(args, "OOss", &loop_capsule, &link_capsule, &name, &words) || !link_and_loop(loop_capsule, link_capsule, &loop, &at)) {
         return NULL;
     }
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        status = strcmp(coffer_status_name(known[i]), name) == 0 ? known[i] : status;
-    }
-    if (coffer_mux_lost(loop->mux, at->name, status, words, coffer_now_us())) {
+    if (coffer_mux_lost(loop->mux, at->name, coffer_status_named(name), words, coffer_now_us())) {
         Py_DECREF(link_capsule); /* the mux's; the caller has one too */
     }
     return gone_on(loop);

@@ -105,6 +105,9 @@ typedef enum coffer_status {
 /* The name in the table ("TIMEOUT"); "UNKNOWN" for a number that is not in it. Static. */
 COFFER_API const char *coffer_status_name(coffer_status status);
 
+/* The status of that name, for languages that have names alone; INTERNAL for one that is not in the table. */
+COFFER_API coffer_status coffer_status_named(const char *name);
+
 /* What it means, for a person, without a full stop. Static. */
 COFFER_API const char *coffer_status_text(coffer_status status);
 

@@ -28,6 +28,15 @@ const char *coffer_status_name(coffer_status status) {
     return find(status)->name;
 }
 
+coffer_status coffer_status_named(const char *name) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (coffer_slice_equal(coffer_slice_text(rows[i].name), coffer_slice_text(name))) {
+            return rows[i].status;
+        }
+    }
+    return COFFER_INTERNAL;
+}
+
 const char *coffer_status_text(coffer_status status) {
     return find(status)->text;
 }

@@ -18,6 +18,7 @@ static void test_each_status_has_a_name_a_text_and_an_exception(void **state) {
         const char *text = coffer_status_text(all[i]);
         assert_true(strlen(text) > 3 && islower((unsigned char)text[0]) && text[strlen(text) - 1] != '.');
         assert_string_not_equal(coffer_status_name(all[i]), "UNKNOWN");
+        assert_int_equal(coffer_status_named(coffer_status_name(all[i])), all[i]);
         bool is_quiet = all[i] >= COFFER_OK || all[i] == COFFER_PLACEHOLDER;
         assert_int_equal(strlen(coffer_status_exception(all[i])) == 0, is_quiet);
         for (size_t j = 0; j < i; j++) {
@@ -36,6 +37,8 @@ static void test_unknown_numbers_are_named_so(void **state) {
         assert_non_null(coffer_status_text((coffer_status)unknown[i]));
         assert_false(coffer_status_is_outage((coffer_status)unknown[i]));
     }
+    assert_int_equal(coffer_status_named("UNKNOWN"), COFFER_INTERNAL);
+    assert_int_equal(coffer_status_named(""), COFFER_INTERNAL);
     assert_string_equal(coffer_operation_name(COFFER_OPERATION_COUNT), "unknown");
     assert_string_equal(coffer_operation_name((coffer_operation)-1), "unknown");
     assert_string_equal(coffer_source_name((coffer_source)99), "none");
