@@ -231,9 +231,37 @@ static coffer_status make(opening *this, coffer__shared *shared) {
     return status == COFFER_OK ? fill(this, shared) : status;
 }
 
+/* The process one of whose threads is at it. A forked child finds its parent's number, and that means nobody. */
+static _Atomic pid_t busy;
+
+static bool lock_record(const opening *this, short kind) {
+    struct flock all = {.l_type = kind, .l_whence = SEEK_SET};
+    return fcntl(this->descriptor, F_SETLK, &all) == 0 || (errno != EAGAIN && errno != EACCES);
+}
+
+/* The file's lock is of the open file, which processes that inherited one descriptor have in common: it does not keep them from each other. The record's
+ * is of the process, and does not keep its threads from each other. */
+static bool lock(const opening *this) {
+    pid_t mine = getpid(), seen = atomic_load(&busy);
+    if (seen == mine || !atomic_compare_exchange_strong(&busy, &seen, mine)) {
+        return false;
+    }
+    bool is_ours = flock(this->descriptor, LOCK_EX | LOCK_NB) == 0 && lock_record(this, F_WRLCK);
+    if (!is_ours) {
+        atomic_store(&busy, 0);
+    }
+    return is_ours;
+}
+
+static void unlock(const opening *this) {
+    (void)lock_record(this, F_UNLCK);
+    flock(this->descriptor, LOCK_UN);
+    atomic_store(&busy, 0);
+}
+
 /* Held by whoever makes it, or finds that somebody else has. */
-static coffer_status take_file_lock(const opening *this) {
-    for (int i = 0; flock(this->descriptor, LOCK_EX | LOCK_NB) != 0; i++) {
+static coffer_status take_locks(const opening *this) {
+    for (int i = 0; !lock(this); i++) {
         if (i == MADE_WITHIN_MS) {
             return refuse(this, "another process is making it, and does not come to an end");
         }
@@ -244,14 +272,14 @@ static coffer_status take_file_lock(const opening *this) {
 
 static coffer_status make_unless_made(opening *this, coffer__shared *shared) {
     uint64_t word;
-    coffer_status status = take_file_lock(this);
+    coffer_status status = take_locks(this);
     if (status != COFFER_OK) {
         return status;
     }
     status = check(this);
     status = status == COFFER_OK ? read_first_word(this, &word) : status;
     status = status == COFFER_OK && word == 0 ? make(this, shared) : status;
-    flock(this->descriptor, LOCK_UN);
+    unlock(this);
     return status;
 }
 

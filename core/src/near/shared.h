@@ -1,10 +1,10 @@
 /* Memory that processes share: a named object in /dev/shm, or one whose descriptor was inherited. Whoever finds it first makes it.
  *
  *     open, it is there       whose is it? who else may open it? has it one name, a size?     no: refused, in words
- *     its first word is 0     nobody has made it yet, or its maker died: flock, look again, make it in place, publish
+ *     its first word is 0     nobody has made it yet, or its maker died: locked, look again, make it in place, publish
  *     else                    mapped; what it holds is for the caller to check
  *
- * The file lock is held while it is made and at no other time, and goes with a process that dies; who waits for it does so for a bounded time. An object is
+ * The file's locks are held while it is made and at no other time, and go with a process that dies; who waits for them does so for a bounded time. An object is
  * never replaced: others may have mapped it. It is unlinked by coffer__shared_remove alone, which ends nothing for those who have it.
  *
  * What remains: a process of the same user can truncate a named object, and whoever touches it then gets SIGBUS. A sealed memfd cannot be truncated.

@@ -182,35 +182,37 @@ static void test_a_forked_child_goes_on_sharing(void **state) {
     coffer__near_free(near);
 }
 
-enum { RACERS = 8 };
+/* All find nothing, or something half made; all end up with the same. They set out at once. */
+static void race(void) {
+    static const char *const keys[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    pid_t racers[sizeof keys / sizeof keys[0]];
+    int gate[2], status;
+    assert_int_equal(pipe(gate), 0);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        racers[i] = fork();
+        assert_true(racers[i] >= 0);
+        if (racers[i] == 0) {
+            alarm(20);
+            close(gate[1]);
+            _exit(read(gate[0], &status, 1) == 0 && put(opened(), keys[i], "was here") ? 0 : 1);
+        }
+    }
+    close(gate[0]);
+    close(gate[1]);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        assert_true(waitpid(racers[i], &status, 0) == racers[i] && status == 0);
+    }
+    coffer__near *near = opened();
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        assert_true(holds(near, keys[i], "was here"));
+    }
+    coffer__near_free(near);
+}
 
-/* All find nothing, or something half made; all end up with the same. */
 static void test_racing_makers_make_one(void **state) {
     (void)state;
     for (int round = 0; round < 10; round++) {
-        pid_t racers[RACERS];
-        for (int i = 0; i < RACERS; i++) {
-            racers[i] = fork();
-            assert_true(racers[i] >= 0);
-            if (racers[i] == 0) {
-                char key[24];
-                alarm(20);
-                snprintf(key, sizeof key, "racer%d", i);
-                _exit(put(opened(), key, "was here") ? 0 : 1);
-            }
-        }
-        for (int i = 0; i < RACERS; i++) {
-            int status;
-            assert_int_equal(waitpid(racers[i], &status, 0), racers[i]);
-            assert_int_equal(status, 0);
-        }
-        coffer__near *near = opened();
-        for (int i = 0; i < RACERS; i++) {
-            char key[24];
-            snprintf(key, sizeof key, "racer%d", i);
-            assert_true(holds(near, key, "was here"));
-        }
-        coffer__near_free(near);
+        race();
         shm_unlink(here.name);
     }
 }
@@ -521,6 +523,16 @@ static void test_a_memfd_is_made_sealed_and_shared(void **state) {
     close(here.site.descriptor);
 }
 
+/* A descriptor that was inherited is the same open file in all of them: a lock of that one keeps none of them out. */
+static void test_racing_makers_of_a_memfd_make_one(void **state) {
+    (void)state;
+    for (int round = 0; round < 10; round++) {
+        here.site.descriptor = memfd_create("near", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        race();
+        close(here.site.descriptor);
+    }
+}
+
 static void test_a_memfd_that_cannot_be_sealed_is_refused(void **state) {
     (void)state;
     here.site.descriptor = memfd_create("near", MFD_CLOEXEC);
@@ -579,6 +591,7 @@ int main(void) {
         HERE(test_owners_that_do_not_exist_are_refused),
         HERE(test_only_root_can_make_it_for_others),
         HERE(test_a_memfd_is_made_sealed_and_shared),
+        HERE(test_racing_makers_of_a_memfd_make_one),
         HERE(test_a_memfd_that_cannot_be_sealed_is_refused),
         HERE(test_descriptors_of_other_things_are_refused),
         HERE(test_a_descriptor_of_a_named_object_is_held_to_its_mode),
