@@ -71,7 +71,7 @@ static coffer_status peek(const coffer_namespace *ns, coffer_slice key, uint64_t
     if (ns->copies == NULL) {
         return peek_store(ns, key, now_ms, room, seen);
     }
-    bool near = coffer__copied_peek(ns, key, coffer__buf_slice(&room->wire_key), now_ms, &room->bytes, &room->opened, seen);
+    bool near = coffer__copied_peek(ns, key, coffer__buf_slice(&room->wire_key), now_ms + COARSE_MS, &room->bytes, &room->opened, seen);
     return near ? COFFER_OK : COFFER_AGAIN;
 }
 
@@ -113,8 +113,8 @@ bool coffer_peek_confirms(coffer_namespace *ns, coffer_operation operation, coff
     }
     coffer__seen seen = {.found = COFFER__FOUND_FRESH, .near = ns->copies != NULL};
     coffer_slice wire_key = coffer__buf_slice(&room->wire_key);
-    bool same =
-        seen.near ? coffer__near_confirms(ns->copies, wire_key, near_version, now_ms) : store_confirms(ns, wire_key, near_version, now_ms, room);
+    bool same = seen.near ? coffer__near_confirms(ns->copies, wire_key, near_version, now_ms + COARSE_MS)
+                          : store_confirms(ns, wire_key, near_version, now_ms, room);
     if (same) {
         count(ns, operation, &seen, COFFER__COUNT_hits, 0);
     }

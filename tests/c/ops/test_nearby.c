@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+#define WIRE_KEY COFFER_SLICE("_:_:k")
+
 static void assert_refused(const char *url, const char *says) {
     coffer_options *options = coffer_options_new();
     coffer_client *client = NULL;
@@ -54,21 +56,42 @@ static void test_what_cannot_be_is_refused_in_words(void **state) {
     assert_refused("redis://here?near_name=a/b", "near_name");
 }
 
+/* The key k, in a raw namespace, has a copy for a second, of a server that is heard of for two. */
+static void open_with_copy(world *w) {
+    open_world(w, "redis://here?near=process&raw=true");
+    coffer__coherence *coherence = coffer__near_coherence(w->client->copies);
+    coffer__lead lead = {0};
+    assert_true(coffer__lead_hold(coherence, &lead, 1, w->now_ms));
+    int channel = coffer__channel_take(coherence, &lead, 1);
+    assert_true(coffer__channel_heard(coherence, &lead, (unsigned)channel, w->now_ms, w->now_ms));
+    coffer__near_token token;
+    coffer__near_expect(w->client->copies, WIRE_KEY, w->now_ms, &token);
+    const coffer__near_copy copy = {.value = COFFER_SLICE("v"), .channel = (unsigned)channel, .expires_at_ms = w->now_ms + 1000};
+    assert_int_equal(coffer__near_fill(w->client->copies, &token, WIRE_KEY, &copy, w->now_ms), COFFER_OK);
+}
+
+/* Who peeks may have a clock that is 16 ms behind: what ends within that time may have ended. */
+static void test_a_copy_is_no_answer_when_it_may_have_ended(void **state) {
+    (void)state;
+    world w;
+    open_with_copy(&w);
+    coffer_room *room;
+    coffer_value value;
+    assert_int_equal(coffer_room_new(&room), COFFER_OK);
+    assert_int_equal(coffer_peek(w.ns, COFFER_OPERATION_GET, COFFER_SLICE("k"), w.now_ms + 983, room, &value), COFFER_OK);
+    uint64_t version = value.near_version;
+    assert_true(coffer_peek_confirms(w.ns, COFFER_OPERATION_GET, COFFER_SLICE("k"), version, w.now_ms + 983, room));
+    assert_int_equal(coffer_peek(w.ns, COFFER_OPERATION_GET, COFFER_SLICE("k"), w.now_ms + 984, room, &value), COFFER_AGAIN);
+    assert_false(coffer_peek_confirms(w.ns, COFFER_OPERATION_GET, COFFER_SLICE("k"), version, w.now_ms + 984, room));
+    coffer_room_free(room);
+    close_world(&w);
+}
+
 /* A key's deletion is owed while its server is away: no copy of it is an answer. */
 static void test_an_owed_key_has_no_copy(void **state) {
     (void)state;
     world w;
-    open_world(&w, "redis://here?near=process&raw=true");
-    coffer__coherence *coherence = coffer__near_coherence(w.client->copies);
-    coffer__lead lead = {0};
-    assert_true(coffer__lead_hold(coherence, &lead, 1, w.now_ms));
-    int channel = coffer__channel_take(coherence, &lead, 1);
-    assert_true(coffer__channel_heard(coherence, &lead, (unsigned)channel, w.now_ms, w.now_ms));
-    coffer_slice key = COFFER_SLICE("_:_:k");
-    coffer__near_token token;
-    coffer__near_expect(w.client->copies, key, w.now_ms, &token);
-    const coffer__near_copy copy = {.value = COFFER_SLICE("v"), .channel = (unsigned)channel, .expires_at_ms = w.now_ms + 1000};
-    assert_int_equal(coffer__near_fill(w.client->copies, &token, key, &copy, w.now_ms), COFFER_OK);
+    open_with_copy(&w);
     coffer_room *room;
     coffer_value value;
     assert_int_equal(coffer_room_new(&room), COFFER_OK);
@@ -76,7 +99,7 @@ static void test_an_owed_key_has_no_copy(void **state) {
     assert_true(coffer_peek_confirms(w.ns, COFFER_OPERATION_GET, COFFER_SLICE("k"), value.near_version, w.now_ms, room));
     assert_int_equal(RUN(w, get, COFFER_SLICE("k"), NULL), COFFER_OK);
     assert_int_equal(coffer_op_value(w.op)->source, COFFER_SOURCE_NEAR);
-    assert_true(coffer__owed_add(w.client->owed, key));
+    assert_true(coffer__owed_add(w.client->owed, WIRE_KEY));
     size_t owed_count;
     coffer__owed_key *taken = coffer__owed_take(w.client->owed, 1, &owed_count); /* somebody is about to delete it */
     coffer_action action;
@@ -151,6 +174,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_namespace_may_turn_it_off_and_nothing_else),
         cmocka_unit_test(test_what_cannot_be_is_refused_in_words),
+        cmocka_unit_test(test_a_copy_is_no_answer_when_it_may_have_ended),
         cmocka_unit_test(test_an_owed_key_has_no_copy),
         cmocka_unit_test(test_health_says_how_copies_are_kept_honest),
         cmocka_unit_test(test_one_identity_is_one_deployment_database_prefix_and_user),
