@@ -113,8 +113,8 @@ def asked_count(server: Server) -> int:
 
 
 def settle_and_compare(cache: coffer.Cache, server: Server) -> None:
-    """When all is quiet: what is near is what the server holds. First each has to be near, and the last change as old as a copy may be: who was
-    harmed last may have led, and its channel counts as hearing until then."""
+    """When all is quiet: what is near is what the server holds. First each has to be near, and the last change as old as a copy may be:
+    who was harmed last may have led, and its channel counts as hearing until then."""
     quiet = time.monotonic() + (BOUND_MS + SLACK_MS) / 1000
     end = time.monotonic() + 20
     asked = -1
