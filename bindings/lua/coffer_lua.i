@@ -241,5 +241,6 @@ COFFER_NATIVE(loop_tick)
 COFFER_NATIVE(loop_is_idle)
 COFFER_NATIVE(loop_release)
 COFFER_NATIVE(loop_close)
+COFFER_NATIVE(loop_step_back)
 
 %include "coffer.i"

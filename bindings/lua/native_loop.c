@@ -178,6 +178,11 @@ int coffer__lua_loop_close(lua_State *lua) {
     return 0;
 }
 
+int coffer__lua_loop_step_back(lua_State *lua) {
+    coffer_mux_step_back(enter(lua, 1)->mux, coffer_now_us());
+    return 0;
+}
+
 void coffer__lua_loop_add_metrics(const coffer__lua_loop *loop, coffer_metrics *metrics) {
     if (loop != NULL) {
         coffer_mux_add_metrics(loop->mux, metrics);

@@ -48,6 +48,7 @@ int coffer__lua_loop_new(lua_State *lua); /* (handle, number) -> loop */
 int coffer__lua_loop_attach(lua_State *lua); /* (handle, loop) nothing where the handle was closed or collected */
 int coffer__lua_loop_hold(lua_State *lua); /* (loop, whether ops are held back) */
 int coffer__lua_loop_close(lua_State *lua); /* (loop) coffer_mux_close */
+int coffer__lua_loop_step_back(lua_State *lua); /* (loop) coffer_mux_step_back */
 
 int coffer__lua_loop_order(lua_State *lua); /* (loop) -> kind, link, ...; nothing where there is none:
                                                "connect", link, host or path, port (nil: a path), tls, wants_login, replica

@@ -4,8 +4,12 @@ whose slots move, and after a failover by sentinels."""
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import subprocess
+import sys
 import tempfile
+import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -57,6 +61,52 @@ def test_what_others_change_is_seen() -> None:
         wait_until(lambda: is_near(cache, [client], "key"))
         client.call("FLUSHALL")
         wait_until(lambda: cache.get("key") is None, 2)
+
+
+LEADERS = {
+    "blocking": """
+        cache = coffer.Cache(url, **near)
+        while cache.health().near != "live":
+            cache.set("other", b"1")
+        print("hears", flush=True)
+        input()
+        cache.close()
+    """,
+    "asyncio": """
+        async def main():
+            cache = coffer.aio.Cache(url, **near)
+            while (await cache.health()).near != "live":
+                await cache.set("other", b"1")
+            print("hears", flush=True)
+            await asyncio.get_running_loop().run_in_executor(None, input)
+            await cache.aclose()
+        asyncio.run(main())
+    """,
+}
+
+
+@pytest.mark.parametrize("leader", LEADERS)
+def test_another_process_hears_at_once_when_the_one_that_did_closes(leader: str) -> None:
+    near = NEAR | {"near": "shared", "near_name": f"coffer-test-{os.getpid()}-close"}
+    try:
+        with redis_server() as server, contextlib.closing(server.client()) as client:
+            code = f"import asyncio, coffer, coffer.aio\nurl, near = {server.url!r}, {near!r}\n" + textwrap.dedent(LEADERS[leader])
+            client.call("SET", "p:n:key", "1")
+            with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+                assert other.stdout is not None
+                assert other.stdout.readline() == "hears\n"
+                with coffer.Cache(server.url, **near) as cache:
+                    cache.set("other", b"2")
+                    wait_until(lambda: is_near(cache, [client], "key"))
+                    takeovers = cache.stats().near.takeovers
+                    other.communicate("\n", timeout=20)
+                    assert other.returncode == 0
+                    wait_until(lambda: is_near(cache, [client], "key"), 1)  # what one that was killed keeps for itself is 2 s
+                    assert cache.stats().near.takeovers == takeovers + 1
+                    assert_follows(cache, [client], client, "key")
+    finally:
+        for path in Path("/dev/shm").glob(f"{near['near_name']}.*"):
+            path.unlink()
 
 
 def test_the_channel_logs_in_and_speaks_tls(tmp_path: Path) -> None:

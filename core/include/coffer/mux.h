@@ -119,6 +119,11 @@ COFFER_API void coffer_mux_hold(coffer_mux *mux, uint32_t link, bool held);
 /* Time has passed, or `notify` was called. */
 COFFER_API void coffer_mux_tick(coffer_mux *mux, uint64_t now_us);
 
+/* The process is about to end, and goes on with its last calls until then: whatever of this mux hears for all processes of the host what changes (near copies,
+ * option near) ends at once, so that another one does it, and this one never does again. Its own reads go on as they are. Harmless where it hears nothing, and
+ * twice. coffer_mux_close does as much, and does not need it. */
+COFFER_API void coffer_mux_step_back(coffer_mux *mux, uint64_t now_us);
+
 /* ---- links --------------------------------------------------------------------------------------------------- */
 
 COFFER_API void coffer_mux_set_link_data(coffer_mux *mux, uint32_t link, void *data);

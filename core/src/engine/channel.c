@@ -21,6 +21,7 @@ struct coffer__channels {
     uint64_t who; /* for health */
     uint64_t generation; /* of forks */
     uint64_t lead_at_ms; /* when the lead is looked after again */
+    uint64_t after_others_ms; /* until then the lead is left to others */
     uint64_t changes, moves; /* of the topology, as seen last */
     bool listed; /* since it leads */
     uint64_t heard_ms; /* when the last PING came back; or it began to lead */
@@ -254,10 +255,10 @@ static void let_go_all(coffer__channels *channels) {
     channels->listed = false;
 }
 
-/* It was taken by another one while this one was stopped, or something is odd: whoever takes it next begins with everything silent. */
+/* It was taken by another one while this one was stopped, or is given up. The places go first: without the lead nothing in the arena is ours to change. */
 static void lose_lead(coffer__channels *channels) {
-    coffer__lead_leave(channels->coherence, &channels->lead);
     let_go_all(channels);
+    coffer__lead_leave(channels->coherence, &channels->lead);
 }
 
 static coffer__standing *place_for(coffer__channels *channels, const coffer_endpoint *endpoint) {
@@ -334,7 +335,8 @@ static bool vouch(coffer__channels *channels, uint64_t now_ms) {
 /* Who leads and hears nobody lets another one try: it may be its own fault (credentials that its program is not there to give, a file it may not read). */
 static void look_after_lead(coffer__channels *channels, uint64_t now_ms) {
     bool led = coffer__channels_lead(channels);
-    bool leads = coffer__lead_hold(channels->coherence, &channels->lead, channels->who, now_ms);
+    bool may = now_ms >= channels->after_others_ms;
+    bool leads = may && coffer__lead_hold(channels->coherence, &channels->lead, channels->who, now_ms);
     channels->lead_at_ms = now_ms + COFFER__LEAD_EVERY_MS;
     channels->heard_ms = led && leads ? channels->heard_ms : now_ms;
     if (led && !leads) {
@@ -343,7 +345,19 @@ static void look_after_lead(coffer__channels *channels, uint64_t now_ms) {
         channels->heard_ms = now_ms;
     } else if (leads && now_ms - channels->heard_ms >= DEAF_MS) {
         lose_lead(channels);
-        channels->lead_at_ms += coffer__random_u64() % DEAF_MS;
+        channels->after_others_ms = channels->lead_at_ms + coffer__random_u64() % DEAF_MS;
+    }
+}
+
+bool coffer__channels_should_look(const coffer__channels *channels, uint64_t now_ms) {
+    return channels != NULL && !coffer__channels_lead(channels) && now_ms >= channels->after_others_ms &&
+           coffer__lead_is_free(channels->coherence, now_ms);
+}
+
+void coffer__channels_step_back(coffer__channels *channels) {
+    if (channels != NULL && is_ours(channels)) {
+        lose_lead(channels);
+        channels->after_others_ms = UINT64_MAX;
     }
 }
 
@@ -351,7 +365,7 @@ uint64_t coffer__channels_beat(coffer__channels *channels, uint64_t now_ms) {
     if (channels == NULL) {
         return UINT64_MAX;
     }
-    if (now_ms >= channels->lead_at_ms) {
+    if (now_ms >= channels->lead_at_ms || coffer__channels_should_look(channels, now_ms)) {
         look_after_lead(channels, now_ms);
     }
     heed_topology(channels);
@@ -371,6 +385,10 @@ uint64_t coffer__channels_beat(coffer__channels *channels, uint64_t now_ms) {
 
 bool coffer__channels_are_needed(const coffer_client *client) {
     return client->copies != NULL && client->topology != NULL;
+}
+
+bool coffer__channels_nobody_leads(const coffer_client *client, uint64_t now_ms) {
+    return coffer__lead_is_free(coffer__near_coherence(client->copies), now_ms);
 }
 
 coffer_status coffer__channels_new(coffer__channels **channels, coffer_client *client) {
@@ -399,7 +417,7 @@ void coffer__channels_after_fork(coffer__channels *channels) {
     if (channels != NULL) {
         memset(channels->standing, 0, sizeof channels->standing);
         channels->lead = (coffer__lead){.fence = 0};
-        channels->lead_at_ms = 0;
+        channels->lead_at_ms = channels->after_others_ms = 0;
         channels->listed = false;
         channels->who = (uint64_t)getpid();
         channels->generation = coffer__fork_generation();

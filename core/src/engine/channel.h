@@ -14,7 +14,8 @@
  *        '------- a minute ------- the server refuses to be tracked: copies live by their near TTL alone meanwhile, and health says so
  *
  * One process of all that share the arena leads (coherence.h), and each tries to, twice a second, so that another one follows within three seconds whatever
- * becomes of it. In one process each driver has its own: channels belong to one thread at a time.
+ * becomes of it. Who leaves on purpose leaves at once, and whoever comes with a call and finds the lead free has it looked at then (should_look): the gap is
+ * the time to that call and the round trips of a greeting. In one process each driver has its own: channels belong to one thread at a time.
  *
  * The prefix is that of the client, which all its namespaces share, and BCAST knows no database: one connection hears of all that could be kept. With a
  * redirection to itself a connection needs no RESP3, and is told even where pooled ones come and go (default tracking forgets what those have read). */
@@ -53,6 +54,7 @@ typedef struct coffer__standing {
 } coffer__standing;
 
 bool coffer__channels_are_needed(const coffer_client *client); /* it has copies */
+bool coffer__channels_nobody_leads(const coffer_client *client, uint64_t now_ms); /* of one with copies: the lead is free */
 
 /* For a client with copies; for one without, OK and NULL: there is nothing to be done, and all functions below take that. The client is lent. */
 coffer_status coffer__channels_new(coffer__channels **channels, coffer_client *client);
@@ -68,6 +70,13 @@ void coffer__channels_after_fork(coffer__channels *channels);
 uint64_t coffer__channels_beat(coffer__channels *channels, uint64_t now_ms);
 
 bool coffer__channels_lead(const coffer__channels *channels); /* this process does, by this driver */
+
+/* The lead is free and this driver may take it: a beat now does. A load or two, and true again only when it was free again: no more beats than leaders. */
+bool coffer__channels_should_look(const coffer__channels *channels, uint64_t now_ms);
+
+/* Leaves the lead as coffer__channels_free does, and never takes it again: for a process that is about to end. What stands is not wanted any more, and the
+ * beats go on: what it learns of the servers is still for all. */
+void coffer__channels_step_back(coffer__channels *channels);
 
 /* Place `index` of COFFER__STANDING_MOST; NULL where nothing stands, or should. */
 coffer__standing *coffer__channels_at(coffer__channels *channels, size_t index);

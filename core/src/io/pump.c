@@ -14,7 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { RETRY_MS = 1000, CONNECTING_MS = 20, CHORE_MS = 2, PIECE_BYTES = 16 << 10, PIECES_MOST = 64 };
+enum { RETRY_MS = 1000, CONNECTING_MS = 20, CHORE_MS = 2, PIECE_BYTES = 16 << 10, PIECES_MOST = 64, LOOK_EVERY_MS = 50 };
 
 /* ---- its connections ---------------------------------------------------------------------------------------------------- */
 
@@ -255,6 +255,15 @@ void coffer__pump_start(coffer__pump *pump, uint64_t now_ms) {
     atomic_store(&pump->start_at_ms, started ? 0 : now_ms + RETRY_MS);
     atomic_store(&pump->state, started ? COFFER__PUMP_RUNNING : COFFER__PUMP_IDLE);
     pthread_mutex_unlock(&mutex);
+}
+
+/* Its next beat takes the lead, where it may. */
+void coffer__pump_look(coffer__pump *pump, uint64_t now_ms) {
+    uint64_t at_ms = atomic_load_explicit(&pump->look_at_ms, memory_order_relaxed);
+    if (now_ms >= at_ms && coffer__channels_nobody_leads(pump->client, now_ms) &&
+        atomic_compare_exchange_strong(&pump->look_at_ms, &at_ms, now_ms + LOOK_EVERY_MS)) {
+        coffer__wake_up(&pump->wake);
+    }
 }
 
 /* ---- beginning and end ----------------------------------------------------------------------------------------------------- */

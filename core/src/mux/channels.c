@@ -26,6 +26,15 @@ static void settle(coffer_mux *mux, coffer__standing *standing) {
     }
 }
 
+void coffer__mux_let_go(coffer_mux *mux) {
+    for (size_t i = 0; i < COFFER__STANDING_MOST; i++) {
+        coffer__standing *standing = coffer__channels_at(mux->channels, i);
+        if (standing != NULL) {
+            settle(mux, standing);
+        }
+    }
+}
+
 void coffer__mux_beat(coffer_mux *mux) {
     uint64_t now_ms = coffer__mux_ms(mux->now_us);
     uint64_t due_ms = coffer__channels_beat(mux->channels, now_ms);

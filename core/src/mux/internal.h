@@ -170,6 +170,8 @@ void coffer__mux_listener_lost(coffer_mux *mux, coffer__mux_link *link); /* also
 void coffer__mux_beat(
     coffer_mux *mux); /* connects what should be, says what is to be said, ends what has to end; and when that is to be done again */
 
+void coffer__mux_let_go(coffer_mux *mux); /* ends those that are not wanted any more, between beats */
+
 static inline uint64_t coffer__mux_ms(uint64_t us) {
     return us / COFFER__MUX_US_PER_MS;
 }

@@ -196,6 +196,9 @@ static void enter(coffer_mux *mux, uint64_t now_us) {
 
 /* And ends with this: all who can go on have done so. */
 static void leave(coffer_mux *mux) {
+    if (mux->beat_us != UINT64_MAX && coffer__channels_should_look(mux->channels, coffer__mux_ms(mux->now_us))) {
+        coffer__mux_beat(mux); /* nobody hears what changes: not only when its time has come */
+    }
     do {
         run_ready(mux);
         do_chores(mux);
@@ -369,6 +372,13 @@ static void serve(coffer_mux *mux) {
     }
     coffer__mux_listen(mux);
     mux->service_us = mux->now_us + coffer__mux_us(busy || mux->listener.failures > 0 ? BUSY_EVERY_MS : QUIET_EVERY_MS);
+}
+
+void coffer_mux_step_back(coffer_mux *mux, uint64_t now_us) {
+    enter(mux, now_us);
+    coffer__channels_step_back(mux->channels);
+    coffer__mux_let_go(mux);
+    leave(mux);
 }
 
 void coffer_mux_tick(coffer_mux *mux, uint64_t now_us) {

@@ -81,7 +81,7 @@ static void silence(coffer__coherence *coherence, const coffer__lead *lead) {
 bool coffer__lead_hold(coffer__coherence *coherence, coffer__lead *lead, uint64_t who, uint64_t now_ms) {
     uint64_t seen = atomic_load_explicit(&coherence->lead, memory_order_acquire);
     bool mine = lead->fence != 0 && fence_of(seen) == lead->fence;
-    if (!mine && time_of(seen) > now_ms && time_of(seen) - now_ms <= 2 * COFFER__LEAD_MS) { /* further ahead nobody can have written it */
+    if (!mine && !coffer__lead_is_free(coherence, now_ms)) { /* where it changes between the two, the exchange fails */
         lead->fence = 0;
         return false;
     }
@@ -98,15 +98,6 @@ bool coffer__lead_hold(coffer__coherence *coherence, coffer__lead *lead, uint64_
         coffer__epoch_end(coherence);
     }
     return true;
-}
-
-void coffer__lead_leave(coffer__coherence *coherence, coffer__lead *lead) {
-    uint64_t seen = atomic_load_explicit(&coherence->lead, memory_order_acquire);
-    if (lead->fence != 0 && fence_of(seen) == lead->fence) {
-        coffer__epoch_end(coherence);
-        atomic_compare_exchange_strong(&coherence->lead, &seen, word_of(lead->fence, 0));
-    }
-    lead->fence = 0;
 }
 
 int coffer__channel_take(coffer__coherence *coherence, const coffer__lead *lead, uint64_t node) {
@@ -129,6 +120,20 @@ static bool change(coffer__coherence *coherence, const coffer__lead *lead, unsig
         }
     }
     return false;
+}
+
+void coffer__lead_leave(coffer__coherence *coherence, coffer__lead *lead) {
+    if (leads(coherence, lead)) {
+        for (unsigned i = 0; i < COFFER__CHANNELS_MOST; i++) {
+            (void)change(coherence, lead, i, 0);
+        }
+        coffer__epoch_end(coherence);
+        uint64_t seen = atomic_load_explicit(&coherence->lead, memory_order_acquire);
+        if (fence_of(seen) == lead->fence) {
+            atomic_compare_exchange_strong(&coherence->lead, &seen, word_of(lead->fence, 0));
+        }
+    }
+    lead->fence = 0;
 }
 
 /* `live`: what it is to be, but for the fence. Where it was dead, or was of the other kind, the epoch ends first: while it is dead, for whoever is between. */

@@ -88,7 +88,16 @@ typedef struct coffer__lead {
 /* Takes the lead where it is free, renews it where it is ours. Whoever takes it ends the epoch, and all channels are dead then. False: somebody else leads,
  * or has since; look again later. `who` is shown by health (a process id). */
 bool coffer__lead_hold(coffer__coherence *coherence, coffer__lead *lead, uint64_t who, uint64_t now_ms);
-void coffer__lead_leave(coffer__coherence *coherence, coffer__lead *lead); /* at once free for others; does nothing where it is not ours */
+
+/* At once free for others. Its channels are dead and the epoch ends before: nobody hears what changes from here on, and nothing kept while somebody did is
+ * used again. Does nothing where it is not ours. */
+void coffer__lead_leave(coffer__coherence *coherence, coffer__lead *lead);
+
+/* Nobody has it, or whoever had it is too late: to hold it may succeed. A load. A time so far ahead that nobody can have written it is none. */
+static inline bool coffer__lead_is_free(const coffer__coherence *coherence, uint64_t now_ms) {
+    uint64_t until_ms = atomic_load_explicit(&coherence->lead, memory_order_acquire) & UINT64_C(0xFFFFFFFFFFFF);
+    return until_ms <= now_ms || until_ms - now_ms > 2 * COFFER__LEAD_MS;
+}
 
 /* A place for this node, for a leader; -1: all are taken, or it does not lead any more. */
 int coffer__channel_take(coffer__coherence *coherence, const coffer__lead *lead, uint64_t node);

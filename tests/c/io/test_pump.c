@@ -1,9 +1,11 @@
 /* The thread that pumps the invalidation channel: against a real server, over breaks, refusals and forks. */
+#include "near/arena.h"
 #include "near_support.h"
 
 #include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 static size_t thread_count(void) {
@@ -168,6 +170,49 @@ static void test_a_child_of_fork_has_a_channel_of_its_own(void **state) {
     coffer_close(cache);
 }
 
+static coffer_cache *open_shared(void) {
+    char more[100];
+    snprintf(more, sizeof more, "&near=shared&near_bytes=1MiB&near_name=coffer-pump-%ld", (long)getpid());
+    return open_at(server.port, more);
+}
+
+static void remove_shared(void) {
+    char name[100];
+    snprintf(name, sizeof name, "/coffer-pump-%ld.u%u.%08x", (long)getpid(), (unsigned)getuid(), (unsigned)(coffer__arena_layout() >> 32));
+    assert_int_equal(shm_unlink(name), 0);
+}
+
+static void write_one(coffer_cache *cache) {
+    assert_int_equal(coffer_set(cache, COFFER_SLICE("other"), COFFER_SLICE("1"), NULL, NULL), COFFER_OK);
+}
+
+/* The end of who hears is found out by the next call of whoever is there, and not half a second later; five times a second and a half would be. */
+static void test_another_hears_from_its_first_call_after_the_end_of_who_did(void **state) {
+    (void)state;
+    coffer_cache *cache = open_shared();
+    uint64_t waited_ms = 0;
+    write_one(cache);
+    await_live(cache, true);
+    for (int i = 0; i < 6; i++) {
+        coffer_cache *next = open_shared();
+        for (int j = 0; j < 50; j++) {
+            write_one(next); /* its thread has begun, and seen that another one leads */
+        }
+        coffer_close(cache);
+        uint64_t closed_ms = real_ms();
+        assert_false(is_live(next));
+        for (; !is_live(next); pause_ms(1)) {
+            write_one(next);
+            assert_true(real_ms() < closed_ms + 10000);
+        }
+        waited_ms += real_ms() - closed_ms;
+        cache = next;
+    }
+    assert_true(waited_ms < 750);
+    coffer_close(cache);
+    remove_shared();
+}
+
 /* The end of the program finds the thread at work. */
 static void test_a_program_may_end_without_closing(void **state) {
     (void)state;
@@ -198,6 +243,7 @@ int main(void) {
         cmocka_unit_test(test_a_server_that_stands_still_is_believed_for_two_seconds),
         cmocka_unit_test(test_where_tracking_is_forbidden_copies_may_be_kept_and_it_shows),
         cmocka_unit_test(test_a_child_of_fork_has_a_channel_of_its_own),
+        cmocka_unit_test(test_another_hears_from_its_first_call_after_the_end_of_who_did),
         cmocka_unit_test(test_a_program_may_end_without_closing),
     };
     start_server(NULL);

@@ -144,12 +144,55 @@ static void test_one_of_two_leads_and_the_other_when_that_is_closed(void **state
     close_world(&w);
 }
 
+static void test_who_steps_back_goes_on_with_its_calls_and_another_leads_from_its_next_call_on(void **state) {
+    (void)state;
+    world w;
+    coffer_mux *first, *second;
+    open_near(&w);
+    first = w.mux;
+    use(&w);
+    assert_int_equal(coffer_mux_new(&second, w.client, NULL, NULL), COFFER_OK);
+    w.mux = first;
+    uint32_t link = go_live(&w);
+    w.mux = second;
+    coffer_task_free(get(&w, "k"));
+    move(&w, 1); /* it has seen that another one leads */
+    w.mux = first;
+    coffer_mux_step_back(first, w.now_us);
+    assert_false(is_live(&w));
+    obey(&w);
+    assert_int_equal(w.close_count, 1);
+    assert_int_equal(w.closed[0], link);
+    w.sent_bytes = 0;
+    coffer_task *task = get(&w, "last");
+    obey(&w);
+    assert_int_equal(w.written, w.connecting[0]);
+    feed(&w, w.connecting[0], "$-1\r\n");
+    assert_ended(&w, task, COFFER_MISS);
+    w.mux = second;
+    size_t before = w.connect_count;
+    coffer_task_free(get(&w, "k")); /* no time has passed */
+    obey(&w);
+    assert_int_equal(w.connect_count, before + 1);
+    go_live(&w);
+    w.mux = first;
+    coffer_mux_step_back(first, w.now_us); /* twice is harmless */
+    for (int i = 0; i < 10; i++) {
+        move(&w, 1000); /* nor does it come back when nobody leads any more */
+    }
+    assert_int_equal(w.connect_count, before + 1);
+    close_world(&w);
+    coffer_mux_close(second);
+    coffer_mux_free(second);
+}
+
 static void test_where_no_copies_are_kept_there_is_no_channel(void **state) {
     (void)state;
     world w;
     open_raw(&w);
     coffer_task *task = get(&w, "k");
     connect_last(&w);
+    coffer_mux_step_back(w.mux, w.now_us); /* which is nothing there */
     for (int i = 0; i < 5; i++) {
         move(&w, 100);
     }
@@ -164,6 +207,7 @@ int main(void) {
         cmocka_unit_test(test_a_channel_that_ends_is_made_anew_and_no_call_goes_over_it),
         cmocka_unit_test(test_a_channel_that_is_silent_is_closed),
         cmocka_unit_test(test_one_of_two_leads_and_the_other_when_that_is_closed),
+        cmocka_unit_test(test_who_steps_back_goes_on_with_its_calls_and_another_leads_from_its_next_call_on),
         cmocka_unit_test(test_where_no_copies_are_kept_there_is_no_channel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

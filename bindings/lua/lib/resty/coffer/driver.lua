@@ -27,6 +27,7 @@ end
 
 local WAIT_S, SOON_S = 0.1, 0.001 -- nobody waits longer, or shorter, before looking again
 local LOOK_S = 0.05 -- it is looked for who is gone no more often
+local LONG_S = 24 * 3600
 local START_S = 0.5 -- a timer that has not begun by then never will
 local KEPT_WAITERS = 256
 
@@ -210,12 +211,42 @@ function Driver:mind_the_gone()
     end
 end
 
+-- ---- the end of the worker ----
+-- A worker that exits may go on for long with its last requests. What one of its connections hears
+-- for the near copies of all processes of this host another process hears from there on, at once.
+
+--- No more of that in this process.
+function Driver:step_back()
+    core.loop_step_back(self.loop)
+    self:settle()
+end
+
+-- nginx calls its timers before their time when a worker begins to exit: this one is for nothing
+-- else. Where none can be had, the links see at their rests that the worker exits.
+local is_watched = false
+
+local watch_the_end
+function watch_the_end()
+    is_watched = is_watched or timer_at(LONG_S, function(premature)
+        is_watched = false
+        if not premature then
+            return watch_the_end()
+        end
+        for _, its in pairs(drivers) do
+            its:step_back()
+        end
+    end) == true
+end
+
 -- ---- orders ----
 
 local function begin_link(self, id, state)
     self.links[id] = state
     self.starting = self.starting + 1
     state.since = now()
+    if self.settings.hears then
+        watch_the_end()
+    end
     local is_made, err = timer_at(0, link.run, self, state)
     if not is_made then
         self:forget(state)

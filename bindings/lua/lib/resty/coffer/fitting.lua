@@ -176,6 +176,7 @@ local function settings_of(option, own)
         timeout_ms = core.coffer_ttl_parse(option("timeout")),
         idle_ms = core.coffer_ttl_parse(option("pool_idle_timeout")) or 0,
         pool_size = tonumber(option("pool_max")),
+        hears = option("near") ~= "off",
         tls_server_name = option("tls_server_name"),
         tls_insecure_skip_verify = option("tls_insecure_skip_verify") == "true",
     }

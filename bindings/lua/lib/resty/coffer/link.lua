@@ -1,7 +1,8 @@
 --- One connection of a driver, in the context of a timer.
 --
 -- settings: client_id, username, db, credentials (a function or nil), timeout_ms, idle_ms,
--- pool_size, tls_server_name, tls_insecure_skip_verify, client_certificate, client_key.
+-- pool_size, hears (whether near copies are kept), tls_server_name, tls_insecure_skip_verify,
+-- client_certificate, client_key.
 
 local core = require "coffer.core"
 
@@ -239,6 +240,9 @@ local function rest(driver, state)
     driver.rested = now()
     core.loop_tick(driver.loop)
     driver:settle()
+    if exiting() then
+        driver:step_back()
+    end
     if state.closed then
         return
     end
