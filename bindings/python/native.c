@@ -281,15 +281,16 @@ PyObject *coffer__py_share(PyObject *self, PyObject *args) {
 
 coffer__py_handle *coffer__py_handle_of(PyObject *capsule) {
     coffer__py_handle *handle = PyCapsule_GetPointer(capsule, HANDLE_NAME);
-    if (handle != NULL && handle->is_closed) {
-        coffer__py_raise(COFFER_CLOSED_CACHE, NULL);
-        return NULL;
-    }
-    return handle;
+    return handle != NULL && coffer__py_handle_is_open(handle) ? handle : NULL;
+}
+
+bool coffer__py_handle_is_open(const coffer__py_handle *handle) {
+    return !handle->is_closed || coffer__py_raise(COFFER_CLOSED_CACHE, NULL) != NULL;
 }
 
 coffer__py_near *coffer__py_handle_near(coffer__py_handle *handle) {
-    return &handle->near;
+    coffer__py_handle *lender = handle->lender == NULL ? handle : PyCapsule_GetPointer(handle->lender, HANDLE_NAME);
+    return &lender->near;
 }
 
 coffer_cache *coffer__py_handle_cache(const coffer__py_handle *handle) {
@@ -503,7 +504,7 @@ static PyObject *json_value(const coffer_value *value, PyObject *decode) {
 
 PyObject *coffer__py_op_value(coffer__py_op *op, PyObject *decode) {
     const coffer_value *value = coffer_op_value(op->op);
-    op_handle(op)->near.is_heavy = value->data.len > COFFER__PY_BRIEF_BYTES;
+    coffer__py_handle_near(op_handle(op))->is_heavy = value->data.len > COFFER__PY_BRIEF_BYTES;
     return coffer__py_value(value, decode);
 }
 

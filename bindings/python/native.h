@@ -93,6 +93,7 @@ bool coffer__py_read_options(PyObject *object, coffer_read_options *options);
 /* A new capsule; takes the cache over, also where it fails. */
 PyObject *coffer__py_handle_wrap(coffer_cache *cache);
 coffer__py_handle *coffer__py_handle_of(PyObject *capsule); /* ClosedError once closed */
+bool coffer__py_handle_is_open(const coffer__py_handle *handle); /* false: ClosedError */
 coffer_cache *coffer__py_handle_cache(const coffer__py_handle *handle);
 coffer_namespace *coffer__py_handle_namespace(const coffer__py_handle *handle);
 void coffer__py_handle_ask(coffer__py_handle *handle, PyObject *credentials); /* who is asked at each connect: () -> (user name, password) */

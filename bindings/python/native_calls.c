@@ -90,10 +90,11 @@ PyObject *coffer__py_entry(PyObject *self, PyObject *args) {
     PyObject *capsule, *key, *absent, *decode, *answer;
     coffer_read_options options;
     (void)self;
-    if (!read_arguments(args, &capsule, &key, &absent, &decode, &options)) {
+    coffer__py_handle *handle = read_arguments(args, &capsule, &key, &absent, &decode, &options) ? coffer__py_handle_of(capsule) : NULL;
+    if (handle == NULL) {
         return NULL;
     }
-    if (coffer__py_near_entry(capsule, key, absent, decode, &answer)) {
+    if (coffer__py_near_entry(handle, key, absent, decode, &answer)) {
         return answer;
     }
     return read_one(capsule, key, absent, decode, &options, entry_answer);

@@ -105,25 +105,26 @@ PyObject *coffer__py_keep_objects(PyObject *self, PyObject *args) {
 typedef struct look {
     coffer_namespace *ns;
     coffer__py_near *near;
+    coffer_operation operation;
     PyObject *key_object;
     coffer_slice key;
     uint64_t now_ms, began_us; /* began_us: 0 where it is not timed */
 } look;
 
 /* False: an op has to ask; or an exception. */
-static bool look_begin(look *this, PyObject *capsule, PyObject *key_object) {
-    coffer__py_handle *handle = coffer__py_handle_of(capsule);
-    if (handle == NULL || !coffer__py_key(key_object, &this->key)) {
+static bool look_begin(look *this, coffer__py_handle *handle, coffer_operation operation, PyObject *key_object) {
+    if (!coffer__py_handle_is_open(handle) || !coffer__py_key(key_object, &this->key)) {
         return false;
     }
     this->near = coffer__py_handle_near(handle);
+    this->operation = operation;
     if (this->near->is_heavy || (this->near->room == NULL && coffer_room_new(&this->near->room) != COFFER_OK)) {
         return false;
     }
     this->ns = coffer__py_handle_namespace(handle);
     this->key_object = key_object;
     this->now_ms = coffer_now_coarse_ms();
-    this->began_us = this->near->read_count++ % TIMED_OF == 0 ? coffer_now_us() : 0;
+    this->began_us = this->near->read_counts[operation]++ % TIMED_OF == 0 ? coffer_now_us() : 0;
     return true;
 }
 
@@ -134,7 +135,7 @@ static PyObject *kept_object(const look *this, PyObject **outdated) {
     if (slot == NULL || slot->object == NULL) {
         return NULL;
     }
-    if (coffer_peek_confirms(this->ns, COFFER_OPERATION_GET, this->key, slot->version, this->now_ms, this->near->room)) {
+    if (coffer_peek_confirms(this->ns, this->operation, this->key, slot->version, this->now_ms, this->near->room)) {
         return Py_NewRef(slot->object);
     }
     *outdated = slot->object;
@@ -142,9 +143,13 @@ static PyObject *kept_object(const look *this, PyObject **outdated) {
     return NULL;
 }
 
+static coffer_status peek(const look *this, coffer_value *value) {
+    return coffer_peek(this->ns, this->operation, this->key, this->now_ms, this->near->room, value);
+}
+
 static void look_end(const look *this) {
     if (this->began_us != 0) {
-        coffer_metrics_record(this->ns, COFFER_OPERATION_GET, coffer_now_us() - this->began_us);
+        coffer_metrics_record(this->ns, this->operation, coffer_now_us() - this->began_us);
     }
 }
 
@@ -178,11 +183,12 @@ static PyObject *object_of(const look *this, const coffer_value *value, PyObject
     return object;
 }
 
-bool coffer__py_near_get(PyObject *capsule, PyObject *key, PyObject *otherwise, PyObject *decode, PyObject **answer) {
+bool coffer__py_near_get(coffer__py_handle *handle, coffer_operation operation, PyObject *key, PyObject *absent, PyObject *decode,
+                         PyObject **answer) {
     look this;
     coffer_value value;
     *answer = NULL;
-    if (!look_begin(&this, capsule, key)) {
+    if (!look_begin(&this, handle, operation, key)) {
         return PyErr_Occurred() != NULL;
     }
     PyObject *outdated, *kept = kept_object(&this, &outdated);
@@ -191,25 +197,25 @@ bool coffer__py_near_get(PyObject *capsule, PyObject *key, PyObject *otherwise, 
         *answer = kept;
         return true;
     }
-    coffer_status status = coffer_peek(this.ns, COFFER_OPERATION_GET, this.key, this.now_ms, this.near->room, &value);
+    coffer_status status = peek(&this, &value);
     if (status == COFFER_OK) {
         *answer = object_of(&this, &value, decode);
     } else if (status == COFFER_MISS) {
         look_end(&this);
-        *answer = Py_NewRef(otherwise);
+        *answer = Py_NewRef(absent);
     }
     Py_XDECREF(outdated);
     return status == COFFER_OK || status == COFFER_MISS;
 }
 
-bool coffer__py_near_entry(PyObject *capsule, PyObject *key, PyObject *absent, PyObject *decode, PyObject **answer) {
+bool coffer__py_near_entry(coffer__py_handle *handle, PyObject *key, PyObject *absent, PyObject *decode, PyObject **answer) {
     look this;
     coffer_value value;
     *answer = NULL;
-    if (!look_begin(&this, capsule, key)) {
+    if (!look_begin(&this, handle, COFFER_OPERATION_GET, key)) {
         return PyErr_Occurred() != NULL;
     }
-    coffer_status status = coffer_peek(this.ns, COFFER_OPERATION_GET, this.key, this.now_ms, this.near->room, &value);
+    coffer_status status = peek(&this, &value);
     if (status == COFFER_MISS && value.source == COFFER_SOURCE_NONE) {
         *answer = Py_NewRef(Py_None);
     } else if (status == COFFER_OK || status == COFFER_MISS) {
@@ -222,14 +228,15 @@ bool coffer__py_near_entry(PyObject *capsule, PyObject *key, PyObject *absent, P
 /* ---- the type ---- */
 
 typedef struct reader {
-    PyObject_HEAD PyObject *handle;
+    PyObject_HEAD PyObject *capsule;
+    coffer__py_handle *handle; /* what lies in it: a hit pays for no look into a capsule */
     PyObject *decode; /* of JSON */
 } reader;
 
 static void reader_free(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    Py_CLEAR(((reader *)(void *)self)->handle);
+    Py_CLEAR(((reader *)(void *)self)->capsule);
     Py_CLEAR(((reader *)(void *)self)->decode);
     release(self);
     Py_DECREF(type);
@@ -280,8 +287,8 @@ static PyObject *get_as_asked(const reader *this, PyObject *const *args, Py_ssiz
         PyArg_ParseTupleAndKeywords(positional, named, "O|O$pO:get", keywords, &key, &otherwise, &is_stale_welcome, &timeout)) {
         options.accept_stale = is_stale_welcome != 0;
         options.timeout_ms = timeout_of(timeout);
-        if (PyErr_Occurred() == NULL && !coffer__py_near_get(this->handle, key, otherwise, this->decode, &answer)) {
-            answer = coffer__py_read(this->handle, key, otherwise, this->decode, &options);
+        if (PyErr_Occurred() == NULL && !coffer__py_near_get(this->handle, COFFER_OPERATION_GET, key, otherwise, this->decode, &answer)) {
+            answer = coffer__py_read(this->capsule, key, otherwise, this->decode, &options);
         }
     }
     Py_XDECREF(positional);
@@ -300,24 +307,33 @@ static PyObject *reader_get(PyObject *self, PyObject *const *args, Py_ssize_t co
         return get_as_asked(this, args, count, names);
     }
     PyObject *otherwise = count == 2 ? args[1] : Py_None;
-    if (coffer__py_near_get(this->handle, args[0], otherwise, this->decode, &answer)) {
+    if (coffer__py_near_get(this->handle, COFFER_OPERATION_GET, args[0], otherwise, this->decode, &answer)) {
         return answer;
     }
     coffer_read_options options = COFFER_READ_OPTIONS_INIT;
-    return coffer__py_read(this->handle, args[0], otherwise, this->decode, &options);
+    return coffer__py_read(this->capsule, args[0], otherwise, this->decode, &options);
 }
 
-/* (key, default, otherwise) -> otherwise where an op has to ask */
-static PyObject *reader_peek(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+static PyObject *peek_for(PyObject *self, coffer_operation operation, PyObject *const *args, Py_ssize_t count) {
     const reader *this = (reader *)(void *)self;
     PyObject *answer;
     if (count != 3) {
-        return coffer__py_raise(COFFER_INTERNAL, "_peek takes three arguments");
+        return coffer__py_raise(COFFER_INTERNAL, "a peek takes three arguments");
     }
     if (!is_opened(this)) {
         return NULL;
     }
-    return coffer__py_near_get(this->handle, args[0], args[1], this->decode, &answer) ? answer : Py_NewRef(args[2]);
+    return coffer__py_near_get(this->handle, operation, args[0], args[1], this->decode, &answer) ? answer : Py_NewRef(args[2]);
+}
+
+/* (key, absent, otherwise) -> what get answers without an op, absent where there is nothing, or otherwise where an op has to ask */
+static PyObject *reader_peek(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    return peek_for(self, COFFER_OPERATION_GET, args, count);
+}
+
+/* The same of get_or_load */
+static PyObject *reader_peek_load(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    return peek_for(self, COFFER_OPERATION_GET_OR_LOAD, args, count);
 }
 
 PyDoc_STRVAR(get_words, "get($self, key, default=None, *, stale=False, timeout=None)\n--\n\n"
@@ -329,11 +345,44 @@ PyDoc_STRVAR(get_words, "get($self, key, default=None, *, stale=False, timeout=N
 static PyMethodDef reader_methods[] = {
     {"get", (PyCFunction)(void (*)(void))reader_get, METH_FASTCALL | METH_KEYWORDS, get_words},
     {"_peek", (PyCFunction)(void (*)(void))reader_peek, METH_FASTCALL, NULL},
+    {"_peek_load", (PyCFunction)(void (*)(void))reader_peek_load, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 
+/* As the cache is opened. What closes it at the end (_base.py) holds a former one too. */
+static int set_handle(PyObject *self, PyObject *capsule, void *unused) {
+    reader *this = (reader *)(void *)self;
+    (void)unused;
+    if (capsule == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "_handle");
+        return -1;
+    }
+    coffer__py_handle *handle = coffer__py_handle_of(capsule);
+    if (handle == NULL) {
+        return -1;
+    }
+    PyObject *before = this->capsule;
+    this->capsule = Py_NewRef(capsule);
+    this->handle = handle;
+    Py_XDECREF(before);
+    return 0;
+}
+
+static PyObject *handle_of(PyObject *self, void *unused) {
+    (void)unused;
+    PyObject *capsule = ((reader *)(void *)self)->capsule;
+    if (capsule == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "_handle");
+    }
+    return Py_XNewRef(capsule);
+}
+
+static PyGetSetDef reader_properties[] = {
+    {"_handle", handle_of, set_handle, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyMemberDef reader_members[] = {
-    {"_handle", T_OBJECT_EX, offsetof(reader, handle), 0, NULL},
     {"_decode", T_OBJECT_EX, offsetof(reader, decode), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
@@ -343,6 +392,7 @@ bool coffer__py_near_init(PyObject *module) {
         {Py_tp_dealloc, (void *)reader_free},
         {Py_tp_methods, reader_methods},
         {Py_tp_members, reader_members},
+        {Py_tp_getset, reader_properties},
         {Py_tp_doc, (void *)"A handle of the core's, and reads without a frame of Python."},
         {0, NULL},
     };

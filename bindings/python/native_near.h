@@ -1,6 +1,7 @@
 /* near: reads of what is in this host's memory, in one crossing, without an op; and the objects that were made of such values.
  *
- *     Reader         the base of coffer.Cache and coffer.aio.Cache: holds their handle, and reads: a call of it costs no frame of Python
+ *     Reader         the base of coffer.Cache and coffer.aio.Cache: holds their handle, and reads: a call of it costs no frame of Python. What get, get_or_load
+ *                    and @cached find near goes through it
  *     coffer__py_near   a handle's own: its room, and its objects
  *
  *     objects   key -> number of a slot            dict
@@ -24,19 +25,19 @@ typedef struct coffer__py_slot {
 
 typedef struct coffer__py_near {
     coffer_room *room; /* NULL before the first peek, and after a large value */
-    uint32_t read_count; /* some are timed */
+    uint32_t read_counts[COFFER_OPERATION_COUNT]; /* some are timed */
     bool is_heavy; /* the last value that was read is above COFFER__PY_BRIEF_BYTES: it is read by an op, without the GIL */
     PyObject *objects; /* NULL: none are kept */
     coffer__py_slot *slots;
     size_t slot_count, slot_next;
 } coffer__py_near;
 
-coffer__py_near *coffer__py_handle_near(coffer__py_handle *handle); /* lent */
+coffer__py_near *coffer__py_handle_near(coffer__py_handle *handle); /* lent: a shared handle's is that of its lender */
 void coffer__py_near_clear(coffer__py_near *near); /* zeroed again; twice is harmless */
 
-/* A read that needs no op: `*answer` is a new object, or NULL with an exception. False: an op has to ask. */
-bool coffer__py_near_get(PyObject *capsule, PyObject *key, PyObject *otherwise, PyObject *decode, PyObject **answer);
-bool coffer__py_near_entry(PyObject *capsule, PyObject *key, PyObject *absent, PyObject *decode, PyObject **answer);
+/* A read that needs no op, by GET or GET_OR_LOAD: `*answer` is a new object, or NULL with an exception. False: an op has to ask. */
+bool coffer__py_near_get(coffer__py_handle *handle, coffer_operation operation, PyObject *key, PyObject *absent, PyObject *decode, PyObject **answer);
+bool coffer__py_near_entry(coffer__py_handle *handle, PyObject *key, PyObject *absent, PyObject *decode, PyObject **answer);
 
 /* ---- native_calls.c ---- */
 

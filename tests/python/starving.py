@@ -200,6 +200,13 @@ def namespace(cache: coffer.Cache) -> object:
     return child.get("k")
 
 
+@operation("objects that are kept", VALUE)
+def kept_objects(cache: coffer.Cache) -> object:
+    child = cache.namespace("kept", near_objects=2)
+    child.set("k", VALUE)
+    return child.get("k") and child.get_or_load("k", lambda _: VALUE)
+
+
 @operation("namespace with an option that is not its own", coffer.OptionError)
 def bad_namespace(cache: coffer.Cache) -> object:
     return cache.namespace("child", pool_size=3)

@@ -123,6 +123,138 @@ def test_asyncio_gets_it_without_a_turn_of_the_loop() -> None:
     assert asyncio.run(main())[:10] == ["value"] * 10
 
 
+# ---- get_or_load and @cached: what is near makes no op
+
+
+def never(*_: Any) -> Any:
+    raise AssertionError("what is near was asked for by an op")
+
+
+def cached_function(cache: coffer.Cache) -> Callable[[], Any]:
+    return cache.cached(key="key")(never)
+
+
+def cached_method(cache: coffer.Cache) -> Callable[[], Any]:
+    class Owner:
+        @cache.cached(key="key", timeout="5s", ttl=60)
+        def method(self) -> Any:
+            return never()
+
+    return Owner().method
+
+
+LOADS: dict[str, Callable[[coffer.Cache], Callable[[], Any]]] = {
+    "get_or_load": lambda cache: lambda: cache.get_or_load("key", never),
+    "get_or_load with all": lambda cache: lambda: cache.get_or_load("key", never, "1h", timeout=5),
+    "cached": cached_function,
+    "cached method": cached_method,
+}
+
+
+@pytest.mark.parametrize("way", LOADS)
+@pytest.mark.parametrize("value", [b"bytes", "text", [1, {"a": None}], None, 0], ids=repr)
+def test_loads_of_what_is_near_make_no_op(memory: coffer.Cache, monkeypatch: pytest.MonkeyPatch, way: str, value: Any) -> None:
+    read = LOADS[way](memory)
+    memory.set("key", value)
+    monkeypatch.setattr(core, "load_begin", never)
+    before = memory.stats()
+    for _ in range(100):
+        assert read() == value
+    stats = memory.stats()
+    assert stats.hits - before.hits == 100
+    assert (stats.latency["get_or_load"].count, "get" in stats.latency) == (100, False)
+    assert stats.latency["get_or_load"].timed_count == 2
+    assert (stats.loads, stats.misses) == (before.loads, before.misses)
+
+
+def test_gets_between_leave_loads_timed(memory: coffer.Cache) -> None:
+    memory.set("key", 1)
+    for _ in range(128):
+        memory.get("key")
+        memory.get_or_load("key", never)
+    latency = memory.stats().latency
+    assert (latency["get"].timed_count, latency["get_or_load"].timed_count) == (2, 2)
+
+
+def test_a_load_of_what_is_near_refuses_what_any_load_does(memory: coffer.Cache) -> None:
+    memory.set("key", 1)
+    for wrong in (0, -1, "x"):
+        with pytest.raises(coffer.ArgumentError):
+            memory.get_or_load("key", never, timeout=wrong)
+        with pytest.raises(coffer.ArgumentError):
+            memory.get_or_load("key", never, ttl=wrong)
+        for options in ({"timeout": wrong}, {"ttl": wrong}):
+            with pytest.raises(coffer.ArgumentError):
+                memory.cached(key="key", **options)(never)()  # type: ignore[arg-type]
+    with pytest.raises(coffer.ArgumentError):
+        memory.get_or_load("key", never, timeout="forever")
+    with pytest.raises(coffer.ValueTypeError, match="a key is a str or bytes, not int"):
+        memory.get_or_load(1, never)  # type: ignore[type-var]
+    for key in ("", "a\nkey", "\ud800", "k" * 251):
+        with pytest.raises(coffer.KeyInvalidError):
+            memory.get_or_load(key, never)
+    assert memory.get_or_load("key", never) == 1
+    memory.close()
+    with pytest.raises(coffer.ClosedError):
+        memory.get_or_load("key", never)
+    with pytest.raises(coffer.ClosedError):
+        memory.cached(key="key")(never)()
+
+
+def test_a_load_takes_what_is_near_only_while_it_may(memory: coffer.Cache) -> None:
+    with coffer.testing.clock() as clock:
+        memory.set("key", "near", ttl=10)
+        memory.set("absent", coffer.ABSENT, ttl=10)
+        memory.turn_off(operation="get_or_load")
+        assert (memory.get_or_load("key", lambda _: "loaded"), memory.get("key")) == ("loaded", "near")
+        memory.turn_on(operation="get_or_load")
+        memory.turn_off(operation="get")
+        assert (memory.get_or_load("key", never), memory.get("key")) == ("near", None)
+        memory.turn_on(operation="get")
+        clock.move(12)
+        assert [memory.get_or_load(key, lambda key: key) for key in ("key", "absent")] == ["key", "absent"]
+
+
+def test_near_reads_go_on_after_a_large_value(memory: coffer.Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory.set("large", bytes(100_000))
+    memory.set("key", "small")
+    assert memory.get("large") == memory.get_or_load("large", never) == bytes(100_000)
+    assert memory.get("key") == "small"  # by an op, which tells that what is read is small again
+    monkeypatch.setattr(core, "load_begin", never)
+    monkeypatch.setattr(core, "get", never)
+    assert memory.get_or_load("key", never) == memory.get("key") == "small"
+
+
+def test_asyncio_loads_it_without_a_turn_of_the_loop() -> None:
+    async def main() -> list[str]:
+        seen: list[str] = []
+        async with coffer.aio.Cache("mem://") as cache:
+            await cache.set("key", "value")
+
+            @cache.cached(key="key")
+            async def remembered() -> str:
+                return str(never())
+
+            asyncio.get_running_loop().call_soon(seen.append, "turn")
+            for _ in range(5):
+                seen += [str(await cache.get_or_load("key", never)), await remembered()]
+        return seen
+
+    assert asyncio.run(main())[:10] == ["value"] * 10
+
+
+def test_asyncio_has_what_is_near_before_it_looks_for_a_loop() -> None:
+    """As long as nothing has to wait, no loop is asked which it is."""
+    with Blocking("mem://") as cache:
+        cache.set("key", "value")
+        twin = coffer.aio.Cache.__new__(coffer.aio.Cache)
+        core.Reader._handle.__set__(twin, cache._handle)  # type: ignore[attr-defined]
+        twin._decode = cache._decode
+        for ask in (twin.get("key"), twin.get_or_load("key", never)):
+            with pytest.raises(StopIteration, match="value"):
+                ask.send(None)
+
+
 # ---- objects
 
 
@@ -132,6 +264,7 @@ def test_the_same_object_is_answered_again(kept: coffer.Cache) -> None:
     assert first == {"list": [1]}
     assert kept.get("key") is first
     assert kept.get("key", stale=True) is first
+    assert kept.get_or_load("key", never) is cached_method(kept)() is first
     first["mine"] = True  # which is why one copies what one changes
     assert kept.get("key") == {"list": [1], "mine": True}
     entry = kept.get_entry("key")
@@ -155,18 +288,28 @@ CHANGES: dict[str, Callable[[coffer.Cache], object]] = {
     "an absence": lambda cache: cache.set("key", coffer.ABSENT),
     "turned off": lambda cache: cache.turn_off(),
     "turned off, get alone": lambda cache: cache.turn_off(operation="get"),
+    "turned off, get_or_load alone": lambda cache: cache.turn_off(operation="get_or_load"),
     "no share": lambda cache: cache.set_share(0),
 }
 
 
+READS: dict[str, Callable[[coffer.Cache], Any]] = {
+    "get": lambda cache: cache.get("key"),
+    "get_or_load": lambda cache: cache.get_or_load("key", lambda _: None),
+}
+
+
+@pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("change", CHANGES)
-def test_no_object_outlives_a_change(kept: coffer.Cache, change: str) -> None:
+def test_no_object_outlives_a_change(kept: coffer.Cache, change: str, read: str) -> None:
+    if "alone" in change and f", {read} " not in change:
+        pytest.skip("the other one is turned off")
     kept.set("key", [1])
-    first = kept.get("key")
-    assert kept.get("key") is first
+    first = READS[read](kept)
+    assert READS[read](kept) is first
     other = kept.namespace("_") if change != "turned off" else kept  # by whom it is changed makes no difference
     CHANGES[change](other)
-    now = kept.get("key")
+    now = READS[read](kept)
     assert now is not first
     assert now in ([1], [2], None)
     assert now != [1] or change == "the same again"
@@ -335,3 +478,32 @@ def test_objects_of_a_server_s_values_go_when_somebody_changes_them(both: None, 
     finally:
         for path in Path("/dev/shm").glob(f"{name}.*"):
             path.unlink()
+
+
+def test_loads_of_a_server_s_values_take_the_copy_until_it_changes(
+    both: None, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with coffer.Cache(server.url, near="process", near_bytes="4MiB") as cache, Blocking(server.url) as other:
+
+        def is_near(key: str) -> bool:
+            before = cache.stats()
+            cache.get_or_load(key, never)
+            stats = cache.stats()
+            return stats.near_hits + stats.near_negative_hits > before.near_hits + before.near_negative_hits
+
+        other.set("key", "first")
+        other.set("gone", coffer.ABSENT)
+        wait_until(lambda: is_near("key") and is_near("gone"))
+        with monkeypatch.context() as patch:
+            patch.setattr(core, "load_begin", never)
+            before = cache.stats()
+            assert [cache.get_or_load(key, never) for key in ("key", "gone", "gone")] == ["first", None, None]
+            assert cached_function(cache)() == "first"
+            stats = cache.stats()
+            assert (stats.near_hits - before.near_hits, stats.near_negative_hits - before.near_negative_hits) == (2, 2)
+        other.set("key", "second")
+        other.set("gone", "there")
+        wait_until(lambda: [cache.get_or_load(key, never) for key in ("key", "gone")] == ["second", "there"])
+        other.delete("key")
+        wait_until(lambda: cache.get_or_load("key", lambda _: "loaded") == "loaded")
+        assert other.get("key") == "loaded"

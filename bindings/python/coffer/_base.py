@@ -13,6 +13,8 @@ from coffer._values import ABSENT, Duration, Key, Stats, decode_json, encode, jo
 
 CAPSULE: Any = type(core.coffer_options_new())  # of the core's handles, which no value is: a load whose loader has to run
 
+NOTHING: Any = object()  # which no value or default is: nothing near, or found
+
 C = TypeVar("C")
 K = TypeVar("K", bound=Key)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from coffer import _coffer_core as core
 from coffer._base import (
     CAPSULE,
+    NOTHING,
     Base,
     check_function,
     counted,
@@ -116,7 +117,8 @@ class Cache(Base):
         from_environment: read COFFER_<OPTION> and the usual names (REDIS_URL, ...) first; a `url` other than "mem://" and all other
             arguments go before what they say.
         near_objects: so many decoded objects are kept for as long as the near cache (option `near`, or mem://) holds what they
-            were made of, and `get` answers the same object again: copy what you change. A namespace has so many of its own.
+            were made of, and `get`, `get_or_load` and what `cached` makes answer the same object again: copy what you change. A
+            namespace has so many of its own.
         options: every other option by its name, as `coffer.options()` lists them.
 
         Raises OptionError with the option's name, its value (unless secret) and what is allowed.
@@ -261,9 +263,11 @@ class Cache(Base):
         deleted meanwhile. The loader may use the cache, but not load its own key (LoadError). The deadline does not count
         the loader's own time.
         """
-        limit_ms = timeout_ms(timeout)
-        lifetime_ms = ttl_ms(ttl)
-        answer: Any = core.load_begin(self._handle, key, decode_json, _LOADING.innermost, limit_ms)
+        limit_ms = 0 if timeout is None else timeout_ms(timeout)
+        lifetime_ms = 0 if ttl is None else ttl_ms(ttl)
+        answer: Any = self._peek_load(key, None, NOTHING)
+        if answer is NOTHING:
+            answer = core.load_begin(self._handle, key, decode_json, _LOADING.innermost, limit_ms)
         while type(answer) is CAPSULE:
             answer = _load(answer, key, loader, lifetime_ms)
         return answer  # type: ignore[no-any-return]

@@ -31,7 +31,8 @@ class Reader:
 
     _handle: _Handle
     _decode: _Decode
-    def _peek(self, key: _Key, default: Any, otherwise: Any) -> Any: ...
+    def _peek(self, key: _Key, absent: Any, otherwise: Any) -> Any: ...
+    def _peek_load(self, key: _Key, absent: Any, otherwise: Any) -> Any: ...
 
 class RawStats(TypedDict):
     counters: dict[str, int]

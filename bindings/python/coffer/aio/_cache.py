@@ -15,6 +15,7 @@ import coffer
 from coffer import _coffer_core as core
 from coffer._base import (
     CAPSULE,
+    NOTHING,
     Base,
     check_function,
     counted,
@@ -55,8 +56,6 @@ T = TypeVar("T")
 Login = str | tuple[str, str]
 
 _USERNAME_BYTES, _PASSWORD_BYTES = 512, 64 << 10  # coffer_credentials_set's limits (cache.h)
-
-_NOTHING: Any = object()  # a default may be anything, a future too
 
 
 class _Running:
@@ -182,14 +181,14 @@ class Cache(Base):
 
     async def get(self, key: Key, default: Any = None, *, stale: bool = False, timeout: Duration | None = None) -> Any:
         if timeout is None:
-            found = self._peek(key, default, _NOTHING)
-            if found is not _NOTHING:
+            found = self._peek(key, default, NOTHING)
+            if found is not NOTHING:
                 return found
         seat = self._here()
-        found = core.get(seat.handle, key, _NOTHING, decode_json, stale, 0 if timeout is None else timeout_ms(timeout))
+        found = core.get(seat.handle, key, NOTHING, decode_json, stale, 0 if timeout is None else timeout_ms(timeout))
         if isinstance(found, Future):
             found = await seat.answer(found)
-        return default if found is _NOTHING else found
+        return default if found is NOTHING else found
 
     async def get_entry(self, key: Key, *, stale: bool = False, misses: bool = False, timeout: Duration | None = None) -> Entry | None:
         seat = self._here()
@@ -297,8 +296,11 @@ class Cache(Base):
         """The value, or what `loader(key)` returns, stored for the next. The loader is a coroutine function, or a function, which
         holds the loop up while it runs. However many tasks and threads ask at once, one loader runs; where its task is cancelled
         another of them runs its own. All else is as in coffer.Cache."""
-        limit_ms = timeout_ms(timeout)
-        lifetime_ms = ttl_ms(ttl)
+        limit_ms = 0 if timeout is None else timeout_ms(timeout)
+        lifetime_ms = 0 if ttl is None else ttl_ms(ttl)
+        answer: Any = self._peek_load(key, None, NOTHING)
+        if answer is not NOTHING:
+            return answer
         seat = self._here()
         around = _innermost()
         outer = None if around is None else around.load
