@@ -1,7 +1,8 @@
 /* One of several processes that use a shared near cache at full rate while some of them are killed and stopped.
  *
  *     fault_near NAME worker          until it is killed
- *     fault_near NAME judge MS        so long; it is never stopped or killed, measures each call beside a thread that only sleeps, and ends in a line of JSON
+ *     fault_near NAME judge MS        so long; it is never stopped or killed, and measures how long each call waits, beside a thread that only sleeps. Then it
+ *                                     says so, and at the end of its input, when nobody else uses the cache, ends in a line of JSON
  *
  * Behind the cache stands a server that is an array of numbers in memory which all share: a write adds one to its key's number. Whoever has written says so
  * (`done`) only after the write's invalidation was carried out; from then on no process may see an older number near. A value says which key's it
@@ -31,9 +32,10 @@ typedef struct process {
     coffer__near *near;
     server *server;
     coffer__lead lead;
-    uint64_t random, led_us, began_us;
+    uint64_t random, led_us, began_us, delayed_us;
     uint64_t calls, hits, slowest_us;
     bool measures;
+    int delays; /* measuring: its own schedstat */
 } process;
 
 static uint32_t random_below(process *self, uint32_t end) {
@@ -41,14 +43,29 @@ static uint32_t random_below(process *self, uint32_t end) {
     return (uint32_t)((self->random >> 33) % end);
 }
 
+/* How long it was ready to run and another one ran: that is the machine's doing. 0 where the kernel does not say. */
+static uint64_t delayed_us(const process *self) {
+    char text[128], *second;
+    ssize_t got = pread(self->delays, text, sizeof text - 1, 0);
+    text[got > 0 ? got : 0] = '\0';
+    (void)strtoull(text, &second, 10);
+    return strtoull(second, NULL, 10) / 1000;
+}
+
 static void begin_call(process *self) {
     self->calls++;
-    self->began_us = self->measures ? now_us() : 0;
+    if (self->measures) {
+        self->delayed_us = delayed_us(self);
+        self->began_us = now_us();
+    }
 }
 
 static void end_call(process *self) {
-    uint64_t took_us = self->measures ? now_us() - self->began_us : 0;
-    self->slowest_us = took_us > self->slowest_us ? took_us : self->slowest_us;
+    if (self->measures) {
+        uint64_t took_us = now_us() - self->began_us, late_us = delayed_us(self) - self->delayed_us;
+        uint64_t waited_us = took_us > late_us ? took_us - late_us : 0;
+        self->slowest_us = waited_us > self->slowest_us ? waited_us : self->slowest_us;
+    }
 }
 
 /* ---- values ---- */
@@ -202,7 +219,7 @@ static server *open_server(const char *name) {
 }
 
 int main(int count, char **words) {
-    process self = {.random = (uint64_t)getpid() * 7919};
+    process self = {.random = (uint64_t)getpid() * 7919, .delays = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC)};
     coffer_error error;
     coffer__buf out = COFFER__BUF_INIT;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -222,7 +239,12 @@ int main(int count, char **words) {
     for (uint64_t until_us = self.measures ? now_us() + strtoull(words[3], NULL, 10) * 1000 : UINT64_MAX; now_us() < until_us;) {
         step(&self, &out);
     }
-    report(&self, control_stop()->max_us);
+    uint64_t control_us = control_stop()->max_us;
+    puts("measured");
+    fflush(stdout);
+    while (getchar() != EOF) {
+    }
+    report(&self, control_us);
     coffer__buf_free(&out);
     coffer__near_free(self.near);
     return 0;

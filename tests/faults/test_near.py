@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -73,11 +74,11 @@ class Workers:
 def test_the_others_see_no_wrong_value_and_do_not_wait(fault: str, name: str, tell: Tell) -> None:
     ms = int(seconds(5, 0.05) * 1000)
     workers = Workers([[program("fault_near"), name, "worker"]] * WORKERS)
-    judge = subprocess.Popen([program("fault_near"), name, "judge", str(ms)], stdout=subprocess.PIPE, text=True)
-    while judge.poll() is None:
+    judge = subprocess.Popen([program("fault_near"), name, "judge", str(ms)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while not select.select([judge.stdout], [], [], 0)[0]:
         workers.kill_one() if fault == "kill" else workers.stop_one()
         a_little()
-    workers.end_all()
+    workers.end_all()  # who dies while the capacity is counted takes what was put so far with it
     said = judge.communicate(timeout=10)[0].splitlines()
     assert judge.returncode == 0, said
     assert workers.said == []
