@@ -57,9 +57,14 @@ def test_what_one_has_read_all_have_near(peer: PeerOf, server_url: str, name: st
     with coffer.Cache(server_url, prefix="interop", namespace="near", **WAYS[way]) as elsewhere:
         for key, value in VALUES.items():
             elsewhere.set(key, value.value if isinstance(value, Json) else coffer.ABSENT if value is ABSENT else value)
+
+    def all_have(key: str, value: Value) -> bool:
+        """Behind the first, unless whoever listens heard of the write only then: what was read is let go of once."""
+        peers[first].get(key)
+        return {one.name: one.get(key) for one in peers} == {one.name: one.reads(value, "near") for one in peers}
+
     for key, value in VALUES.items():
-        wait_until(lambda key=key: peers[first].get(key) != "miss none", 5)  # type: ignore[misc]
-        assert {one.name: one.get(key) for one in peers} == {one.name: one.reads(value, "near") for one in peers}
+        wait_until(lambda key=key, value=value: all_have(key, value), 5)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("writing", range(len(LANGUAGES)), ids=LANGUAGES)
