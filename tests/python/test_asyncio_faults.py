@@ -102,3 +102,22 @@ def test_connections_that_fail_at_once_leave_nothing_behind_where_tasks_are_eage
             assert [one for one in gc.get_objects() if isinstance(one, Ended)] == []
 
     run(main)
+
+
+def test_who_asks_on_its_way_out_does_not_wait_for_a_connection_that_was_cancelled_too(run: Run, server: RedisServer) -> None:
+    """asyncio.run ends all tasks as this does: those that connect, too, before their first step or amid it."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        for turns in range(4):
+            async with coffer.aio.Cache(server.url, timeout=20, on_outage="error", breaker=False) as cache:
+                asking = asyncio.ensure_future(cache.get("k"))
+                for _ in range(1 + turns):
+                    await asyncio.sleep(0)
+                for task in asyncio.all_tasks() - {asyncio.current_task(), asking}:
+                    task.cancel()
+                began = loop.time()
+                assert await asking is None
+                assert loop.time() - began < 10
+
+    run(main)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import os
 import socket
@@ -149,6 +150,7 @@ class Driver:
                     task = self.loop.create_task(self._connect(*order[1:]))
                     if not task.done():  # one that is begun at once (asyncio.eager_task_factory) may have failed already
                         self._there[order[1]] = task
+                        task.add_done_callback(functools.partial(self._given_up, order[1]))
                 else:
                     self._end(order[1])
         if due_ms >= 0:
@@ -190,6 +192,11 @@ class Driver:
             self.lost(link, "CONNECT", f"connecting to {name}: {_words(error)}")
         else:
             self._opened(link, connection, username, password)
+
+    def _given_up(self, link: Any, task: asyncio.Task[None]) -> None:
+        """By the core; or by a program that ends all tasks, as asyncio.run does, some of which ask for something on their way out."""
+        if task.cancelled():
+            self.lost(link, "CLOSED", "the task that connected was cancelled")
 
     def _opened(self, link: Any, connection: _Connection, username: str | None, password: str | None) -> None:
         transport = connection.transport
