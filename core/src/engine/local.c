@@ -195,8 +195,10 @@ static coffer_status local_scan(coffer__local *run) {
     coffer__reply_add(run->reply, COFFER__REPLY_ARRAY)->len = 2;
     coffer__reply_add(run->reply, COFFER__REPLY_BULK);
     coffer__reply_add(run->reply, COFFER__REPLY_ARRAY);
-    if (!coffer__near_scan(run->store, &cursor, bucket_count, run->now_ms, take_key, &page)) {
-        return COFFER_NO_MEMORY;
+    coffer_status status = coffer__near_scan(run->store, &cursor, bucket_count, run->now_ms, take_key, &page);
+    if (status != COFFER_OK) {
+        coffer__reply_clear(run->reply);
+        return say_failure(run, status);
     }
     char text[24];
     int len = snprintf(text, sizeof text, "%llu", (unsigned long long)cursor);

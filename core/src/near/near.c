@@ -244,23 +244,23 @@ void coffer__near_purge(coffer__near *near, uint64_t hash, coffer_slice key) {
 /* ---- all of it ---- */
 
 /* A cursor is the number of a bucket, counted through all shards, which have as many each. */
-bool coffer__near_scan(coffer__near *near, uint64_t *cursor, size_t bucket_count, uint64_t now_ms, bool (*take)(void *data, coffer_slice key),
-                       void *data) {
+coffer_status coffer__near_scan(coffer__near *near, uint64_t *cursor, size_t bucket_count, uint64_t now_ms,
+                                bool (*take)(void *data, coffer_slice key), void *data) {
     uint64_t per_shard = near->shards[0].bucket_count;
     size_t number = (size_t)(*cursor / per_shard);
     if (number >= near->shard_count) {
         *cursor = 0;
-        return true;
+        return COFFER_OK;
     }
     uint64_t first = *cursor % per_shard, left = per_shard - first, count = bucket_count < left ? bucket_count : left;
-    bool all = true;
-    if (coffer__arena_enter(near, number, COFFER__STORE_WAIT_MS)) {
-        all = coffer__shard_keys(&near->shards[number], (uint32_t)first, (uint32_t)count, now_ms, take, data);
-        coffer__arena_leave(near, number);
+    if (!coffer__arena_enter(near, number, COFFER__STORE_WAIT_MS)) {
+        return COFFER_AGAIN;
     }
+    bool all = coffer__shard_keys(&near->shards[number], (uint32_t)first, (uint32_t)count, now_ms, take, data);
+    coffer__arena_leave(near, number);
     *cursor += count;
     *cursor = *cursor == per_shard * near->shard_count ? 0 : *cursor;
-    return all;
+    return all ? COFFER_OK : COFFER_NO_MEMORY;
 }
 
 static void add_shard(coffer__near_stats *stats, const coffer__shard_state *state) {

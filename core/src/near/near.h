@@ -86,9 +86,9 @@ coffer_status coffer__near_add(coffer__near *near, coffer_slice key, int64_t del
 
 /* Gives `take` the keys that are alive in the next `bucket_count` buckets from `*cursor` on (0: from the first), and says in it where to go on, 0 behind the
  * last. A key that is there from the beginning to the end is given once. `take` may not use the store, a part of which is locked meanwhile; where it
- * answers false that is the end, and the answer too; so it is where memory is short. */
-bool coffer__near_scan(coffer__near *near, uint64_t *cursor, size_t bucket_count, uint64_t now_ms, bool (*take)(void *data, coffer_slice key),
-                       void *data);
+ * answers false that is the end, and NO_MEMORY; so it is where memory is short. AGAIN as above: the cursor stays where it is. */
+coffer_status coffer__near_scan(coffer__near *near, uint64_t *cursor, size_t bucket_count, uint64_t now_ms,
+                                bool (*take)(void *data, coffer_slice key), void *data);
 
 /* What an entry is stored as: `mark` is its owner's word, given back by read; `apart`: in the small share of its own where it pushes out nothing else. */
 typedef struct coffer__near_how {

@@ -235,6 +235,34 @@ static void test_while_a_writer_is_stopped_reads_go_on_and_fills_give_up(void **
     assert_int_equal(count_keys(key, key + 1), 1);
 }
 
+static bool count_one(void *data, coffer_slice key) {
+    *(size_t *)data += key.len == sizeof(uint32_t);
+    return true;
+}
+
+/* The status of the first page that is none; how many keys were given by then. */
+static coffer_status scan(uint64_t *cursor, size_t *count) {
+    coffer_status status = COFFER_OK;
+    do {
+        status = coffer__near_scan(&here.near, cursor, 1000, NOW, count_one, count);
+    } while (status == COFFER_OK && *cursor != 0);
+    return status;
+}
+
+/* Who clears the store would leave those keys behind, and say that all are gone. */
+static void test_a_scan_does_not_pass_over_what_another_process_holds(void **state) {
+    (void)state;
+    uint64_t cursor = 0;
+    size_t count = 0;
+    assert_int_equal(fill_keys(0, 200), 200);
+    pid_t child = child_that(enter, 5);
+    assert_int_equal(scan(&cursor, &count), COFFER_AGAIN);
+    assert_true(count < 200);
+    kill_child(child);
+    assert_int_equal(scan(&cursor, &count), COFFER_OK);
+    assert_int_equal(count, 200);
+}
+
 /* As a put does it, up to its middle. */
 static void begin_a_change(uint32_t key) {
     uint64_t hash = coffer__near_hash(&here.near, key_of(&key));
@@ -483,6 +511,7 @@ int main(void) {
         HERE(test_a_hit_takes_no_memory_where_there_is_room),
         HERE(test_keys_of_one_hash_have_seven_places_and_no_more),
         HERE(test_while_a_writer_is_stopped_reads_go_on_and_fills_give_up),
+        HERE(test_a_scan_does_not_pass_over_what_another_process_holds),
         HERE(test_one_that_dies_amid_a_change_costs_its_shard_and_no_other),
         HERE(test_bits_flipped_anywhere_give_no_wrong_value_and_nothing_outside_is_read),
         HERE(test_what_was_damaged_is_no_value_under_the_lock_either),
