@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 KEY = "bench:_:key:1"
 VALUE_BYTES = 100
@@ -47,7 +48,7 @@ def open_coffer_mem(port: int) -> Callable[[], object]:
     return lambda: cache.get("key:1")
 
 
-def open_coffer_near(port: int, near: str = "process", **options: object) -> Callable[[], object]:
+def near_cache(port: int, near: str = "process", **options: object) -> Any:
     """Copies of the server's values: read until one is had without a round trip."""
     import coffer
 
@@ -58,11 +59,30 @@ def open_coffer_near(port: int, near: str = "process", **options: object) -> Cal
         if time.monotonic() > until:
             raise SystemExit("no copy of the value was kept: is the channel of invalidations live?")
         time.sleep(0.001)
+    return cache
+
+
+def open_coffer_near(port: int) -> Callable[[], object]:
+    cache = near_cache(port)
     return lambda: cache.get("key:1")
 
 
 def open_coffer_near_shared(port: int) -> Callable[[], object]:
-    return open_coffer_near(port, "shared", near_name=f"coffer-bench-{port}")
+    cache = near_cache(port, "shared", near_name=f"coffer-bench-{port}")
+    return lambda: cache.get("key:1")
+
+
+def open_coffer_near_load(port: int) -> Callable[[], object]:
+    cache = near_cache(port)
+    return lambda: cache.get_or_load("key:1", lambda _: b"")
+
+
+def open_coffer_near_cached(port: int) -> Callable[[], object]:
+    @near_cache(port).cached(key="{key}")
+    def load(key: str) -> bytes:
+        return b""
+
+    return lambda: load("key:1")
 
 
 def open_lru_cache(port: int) -> Callable[[], object]:
@@ -188,6 +208,8 @@ WAYS = {
     "coffer-mem": open_coffer_mem,
     "coffer-near": open_coffer_near,
     "coffer-near-shared": open_coffer_near_shared,
+    "coffer-near-load": open_coffer_near_load,
+    "coffer-near-cached": open_coffer_near_cached,
     "lru-cache": open_lru_cache,
     "cachetools": open_cachetools,
     "diskcache": open_diskcache,
@@ -198,7 +220,8 @@ WAYS = {
 }
 
 
-LOCAL = {"coffer-mem", "coffer-near", "coffer-near-shared", "coffer-off", "empty", "lru-cache", "cachetools", "diskcache"}
+LOCAL = {"coffer-mem", "coffer-near", "coffer-near-shared", "coffer-near-load", "coffer-near-cached"}
+LOCAL |= {"coffer-off", "empty", "lru-cache", "cachetools", "diskcache"}
 
 
 def times_one_by_one(get: Callable[[], object], count: int) -> list[float]:

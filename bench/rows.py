@@ -403,6 +403,20 @@ ROWS: dict[str, tuple[str, list[Part]]] = {
                     "Python: diskcache over a near hit", "python/coffer-near-shared", "python/diskcache", None, "faster", local=True
                 ),
                 Comparison("Python: a near hit over functools.lru_cache", "python/coffer-near", "python/lru-cache", local=True),
+                Comparison(
+                    "Python: a near hit of get_or_load over one of get", "python/coffer-near-load", "python/coffer-near", local=True
+                ),
+                Comparison(
+                    "Python: a near hit of @cached over functools.lru_cache", "python/coffer-near-cached", "python/lru-cache", local=True
+                ),
+                Comparison(
+                    "Python: cachetools with a lock over a near hit of @cached",
+                    "python/coffer-near-cached",
+                    "python/cachetools",
+                    None,
+                    "faster",
+                    local=True,
+                ),
             ),
             tasks_at_once(
                 "nginx: near hits a second, shared, over mlcache's L2", "nginx/coffer-near-1", "nginx/mlcache-l2-1", 2.0, times=50

@@ -248,6 +248,24 @@ def test_refresh_runs_the_function_again(memory: coffer.Cache) -> None:
     assert [answer(), answer.refresh(), answer(), answer.refresh(), answer()] == ["first", "second", "second", None, None]
 
 
+def test_however_a_call_gives_its_arguments_its_key_is_the_same(memory: coffer.Cache) -> None:
+    def by_place(a: int, b: int, /) -> None: ...
+    def either(a: int, b: int = 2) -> None: ...
+    def named(a: int, *, b: int = 2) -> None: ...
+    def rest(a: int, *b: int) -> None: ...
+
+    for function in (either, named):
+        remembered: Any = memory.cached(key="{a}:{b}")(function)
+        assert remembered.key(1) == remembered.key(1, b=2) == remembered.key(a=1, b=2) == "1:2"
+    remembered = memory.cached()(either)
+    assert remembered.key(1, 2) == remembered.key(1) == remembered.key(b=2, a=1)
+    assert memory.cached(key="{a}:{b}")(by_place).key(1, 2) == memory.cached(key="{a}:{b}")(either).key(1, 2) == "1:2"
+    assert memory.cached(key="{a}:{b}")(rest).key(1, 2) != "1:2"
+    for wrong in ((), (1, 2, 3)):
+        with pytest.raises(TypeError):
+            remembered.key(*wrong)
+
+
 def test_a_template_makes_the_key(memory: coffer.Cache) -> None:
     @memory.cached(key="user:{id}:{kind}")
     def user(id: str, kind: str = "plain") -> str:

@@ -272,6 +272,20 @@ def test_the_same_object_is_answered_again(kept: coffer.Cache) -> None:
     assert entry.value["list"] == [1]
 
 
+def test_an_object_is_counted_as_what_asked_for_it_and_given_to_what_is_on(kept: coffer.Cache) -> None:
+    kept.set("key", [1])
+    first = kept.get("key")
+    assert [kept.get_or_load("key", never) is first for _ in range(3)] == [True] * 3
+    latency = kept.stats().latency
+    assert (latency["get"].count, latency["get_or_load"].count) == (1, 3)
+    kept.turn_off(operation="get")
+    assert kept.get_or_load("key", never) is first
+    kept.turn_on(operation="get")
+    kept.turn_off(operation="get_or_load")
+    assert kept.get("key") is first
+    assert kept.get_or_load("key", lambda _: "loaded") == "loaded"
+
+
 def test_without_objects_each_read_makes_its_own(memory: coffer.Cache) -> None:
     memory.set("key", [1])
     assert memory.get("key") is not memory.get("key")
