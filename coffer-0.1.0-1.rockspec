@@ -29,6 +29,7 @@ build = {
          ["coffer.arguments"] = "bindings/lua/lib/coffer/arguments.lua",
          ["coffer.cached"] = "bindings/lua/lib/coffer/cached.lua",
          ["coffer.control"] = "bindings/lua/lib/coffer/control.lua",
+         ["coffer.near"] = "bindings/lua/lib/coffer/near.lua",
          ["coffer.opening"] = "bindings/lua/lib/coffer/opening.lua",
          ["coffer.operations"] = "bindings/lua/lib/coffer/operations.lua",
          ["coffer.testing"] = "bindings/lua/lib/coffer/testing.lua",

@@ -100,9 +100,15 @@ static int entry_answer(lua_State *lua, coffer__lua_op *op) {
     return push_answer(lua, op, coffer__lua_push_entry);
 }
 
-/* What get and entry share: (handle, key, stale, timeout_ms). */
+/* What is near of (handle, key, ..., ..., whether it was looked for in vain). */
+static int found_near(lua_State *lua, int (*read_near)(lua_State *, coffer__lua_handle *)) {
+    coffer__lua_handle *handle = coffer__lua_handle_of(lua, 1);
+    return lua_toboolean(lua, 5) ? COFFER__LUA_ASK : read_near(lua, handle);
+}
+
+/* What get and entry share: (handle, key, stale, timeout_ms, whether it was looked for in vain). */
 static int read_one(lua_State *lua, int (*read_near)(lua_State *, coffer__lua_handle *), coffer__lua_answer answer) {
-    int pushed = read_near(lua, coffer__lua_handle_of(lua, 1));
+    int pushed = found_near(lua, read_near);
     if (pushed != COFFER__LUA_ASK) {
         return pushed;
     }
@@ -117,7 +123,7 @@ static int read_one(lua_State *lua, int (*read_near)(lua_State *, coffer__lua_ha
     return coffer__lua_op_end(lua, op, made, answer);
 }
 
-/* (handle, key, stale, timeout_ms) -> value, nil, source */
+/* (handle, key, stale, timeout_ms, looked) -> value, nil, source */
 int coffer__lua_get(lua_State *lua) {
     return read_one(lua, coffer__lua_near_get, read_answer);
 }
@@ -416,8 +422,12 @@ static int load_answer(lua_State *lua, coffer__lua_op *op) {
     return read_answer(lua, op);
 }
 
-/* (handle, key, load whose loader is running or nil, timeout_ms) -> value, nil, source; or nil, nil, nil, load */
+/* (handle, key, load whose loader is running or nil, timeout_ms, looked) -> value, nil, source; or nil, nil, nil, load */
 int coffer__lua_load_begin(lua_State *lua) {
+    int pushed = found_near(lua, coffer__lua_near_load);
+    if (pushed != COFFER__LUA_ASK) {
+        return pushed;
+    }
     coffer_slice key = coffer__lua_key(lua, 2);
     const coffer__lua_op *outer = lua_isnoneornil(lua, 3) ? NULL : coffer__lua_op_of(lua, 3);
     coffer_read_options options = coffer__lua_read_options(lua, 4);

@@ -45,7 +45,8 @@ int coffer__lua_keep_objects(lua_State *lua) {
     handle->near.values = values;
     handle->near.versions = versions;
     handle->near.slot_count = count;
-    return 0;
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, values);
+    return 1;
 }
 
 /* The number of the key's slot, from 1 on, and its table on top of the stack; 0: it has none. */
@@ -98,29 +99,53 @@ static void keep(lua_State *lua, coffer__lua_near *near, uint64_t version, int i
 
 typedef struct look {
     coffer_namespace *ns;
+    coffer_operation operation;
     coffer__lua_near *near;
+    coffer_room *room;
     coffer_slice key;
     uint64_t now_ms, began_us; /* began_us: 0 where it is not timed */
 } look;
 
 /* False: an op has to ask. */
-static bool look_begin(lua_State *lua, look *this, coffer__lua_handle *handle) {
-    coffer__lua_near *near = &handle->near;
-    this->key = coffer__lua_key(lua, 2);
-    if (handle->is_closed || near->is_busy || (near->room == NULL && coffer_room_new(&near->room) != COFFER_OK)) {
+static bool look_begin(look *this, coffer__lua_handle *handle, coffer_operation operation, coffer_slice key, coffer_room **room) {
+    if (handle->is_closed || (*room == NULL && coffer_room_new(room) != COFFER_OK)) {
         return false;
     }
-    this->near = near;
     this->ns = coffer_cache_namespace(handle->cache);
+    this->operation = operation;
+    this->near = &handle->near;
+    this->room = *room;
+    this->key = key;
     this->now_ms = coffer_now_coarse_ms();
-    this->began_us = near->read_count++ % TIMED_OF == 0 ? coffer_now_us() : 0;
+    this->began_us = handle->near.read_count++ % TIMED_OF == 0 ? coffer_now_us() : 0;
     return true;
 }
 
 static void look_end(const look *this) {
     if (this->began_us != 0) {
-        coffer_metrics_record(this->ns, COFFER_OPERATION_GET, coffer_now_us() - this->began_us);
+        coffer_metrics_record(this->ns, this->operation, coffer_now_us() - this->began_us);
     }
+}
+
+/* OK, MISS or AGAIN. */
+static coffer_status look_at(const look *this, coffer_value *value) {
+    coffer_status status = coffer_peek(this->ns, this->operation, this->key, this->now_ms, this->room, value);
+    if (status != COFFER_OK && status != COFFER_MISS) {
+        return COFFER_AGAIN;
+    }
+    look_end(this);
+    return status;
+}
+
+/* Whether the entry that the slot's value was made of is there; else the slot has no version any more. */
+static bool look_confirms(const look *this, int slot) {
+    uint64_t *version = &this->near->versions[slot - 1];
+    if (!coffer_peek_confirms(this->ns, this->operation, this->key, *version, this->now_ms, this->room)) {
+        *version = 0;
+        return false;
+    }
+    look_end(this);
+    return true;
 }
 
 /* Pushes the value that was made of the entry that is there: value, nil, "near". False: there is none. */
@@ -130,13 +155,11 @@ static bool push_kept(lua_State *lua, const look *this) {
         return false;
     }
     int slot = slot_of(lua, near);
-    uint64_t version = slot == 0 ? 0 : near->versions[slot - 1];
-    if (version == 0) {
+    if (slot == 0 || near->versions[slot - 1] == 0) {
         lua_pop(lua, 1);
         return false;
     }
-    if (!coffer_peek_confirms(this->ns, COFFER_OPERATION_GET, this->key, version, this->now_ms, near->room)) {
-        near->versions[slot - 1] = 0;
+    if (!look_confirms(this, slot)) {
         lua_pushnil(lua);
         lua_rawseti(lua, -2, slot);
         lua_pop(lua, 1);
@@ -147,6 +170,13 @@ static bool push_kept(lua_State *lua, const look *this) {
     lua_pushnil(lua);
     lua_pushstring(lua, coffer_source_name(COFFER_SOURCE_NEAR));
     return true;
+}
+
+/* Where it was pushed as a value it is kept. */
+static void keep_pushed(lua_State *lua, coffer__lua_near *near, uint64_t version, int pushed) {
+    if (!lua_isnil(lua, -pushed)) {
+        keep(lua, near, version, lua_gettop(lua) - pushed + 1);
+    }
 }
 
 /* What `push` makes of what was found. Where it is jumped out of, which only want of memory does, the room stays busy, and ops are asked from then on. */
@@ -162,35 +192,38 @@ static int push_found(lua_State *lua, coffer__lua_near *near, coffer_status stat
     return pushed;
 }
 
-static int read_near(lua_State *lua, coffer__lua_handle *handle, bool is_kept, coffer__lua_push *push) {
+static int read_near(lua_State *lua, coffer__lua_handle *handle, coffer_operation operation, bool is_kept, coffer__lua_push *push) {
     look this;
     coffer_value value;
-    if (!look_begin(lua, &this, handle)) {
+    coffer_slice key = coffer__lua_key(lua, 2);
+    if (handle->near.is_busy || !look_begin(&this, handle, operation, key, &handle->near.room)) {
         return COFFER__LUA_ASK;
     }
     if (is_kept && push_kept(lua, &this)) {
-        look_end(&this);
         return 3;
     }
-    coffer_status status = coffer_peek(this.ns, COFFER_OPERATION_GET, this.key, this.now_ms, this.near->room, &value);
-    if (status != COFFER_OK && status != COFFER_MISS) {
+    coffer_status status = look_at(&this, &value);
+    if (status == COFFER_AGAIN) {
         return COFFER__LUA_ASK;
     }
-    look_end(&this);
     uint64_t version = value.near_version;
     int pushed = push_found(lua, this.near, status, &value, push);
-    if (is_kept && status == COFFER_OK && !lua_isnil(lua, -pushed)) {
-        keep(lua, this.near, version, lua_gettop(lua) - pushed + 1);
+    if (is_kept && status == COFFER_OK) {
+        keep_pushed(lua, this.near, version, pushed);
     }
     return pushed;
 }
 
 int coffer__lua_near_get(lua_State *lua, coffer__lua_handle *handle) {
-    return read_near(lua, handle, true, coffer__lua_push_read);
+    return read_near(lua, handle, COFFER_OPERATION_GET, true, coffer__lua_push_read);
+}
+
+int coffer__lua_near_load(lua_State *lua, coffer__lua_handle *handle) {
+    return read_near(lua, handle, COFFER_OPERATION_GET_OR_LOAD, true, coffer__lua_push_read);
 }
 
 int coffer__lua_near_entry(lua_State *lua, coffer__lua_handle *handle) {
-    return read_near(lua, handle, false, coffer__lua_push_entry);
+    return read_near(lua, handle, COFFER_OPERATION_GET, false, coffer__lua_push_entry);
 }
 
 static int peeked(lua_State *lua, int pushed) {
@@ -206,6 +239,116 @@ int coffer__lua_peek(lua_State *lua) {
     return peeked(lua, coffer__lua_near_get(lua, coffer__lua_handle_of(lua, 1)));
 }
 
+int coffer__lua_peek_load(lua_State *lua) {
+    return peeked(lua, coffer__lua_near_load(lua, coffer__lua_handle_of(lua, 1)));
+}
+
 int coffer__lua_peek_entry(lua_State *lua) {
     return peeked(lua, coffer__lua_near_entry(lua, coffer__lua_handle_of(lua, 1)));
+}
+
+/* ---- through LuaJIT's FFI: lib/coffer/near.lua ---- */
+
+/* Declared to C, and said to the FFI in the very words, so that the two cannot differ. */
+#define SHARED(...)                                                                                                                                  \
+    typedef __VA_ARGS__ ffi_part;                                                                                                                    \
+    static const char SHARED_TEXT[] = #__VA_ARGS__
+
+/* data: what was found; is_busy: it is being read, and all others ask by an op; get, get_or_load: operations. `box` is the userdata of a handle, as the FFI gives it. */
+SHARED(struct {
+    const char *data;
+    bool is_busy;
+    int get, get_or_load;
+    int (*look)(void *shared, void *box, const char *key, size_t len, int operation);
+    bool (*confirms)(void *shared, void *box, const char *key, size_t len, int operation, int slot);
+});
+
+/* What `look` answers apart from a length. FOUND: near_found makes something of it. */
+enum { SHARED_ASK = -1, SHARED_MISS = -2, SHARED_NEGATIVE = -3, SHARED_FOUND = -4 };
+
+typedef struct ffi_room {
+    ffi_part part; /* first */
+    coffer_room *room;
+    coffer_value value;
+    coffer__lua_text text;
+} ffi_room;
+
+static const char SHARED_NAME[] = "coffer.near";
+
+static bool ffi_begin(look *this, ffi_room *shared, coffer__lua_handle *const *box, coffer_slice key, int operation) {
+    return box != NULL && *box != NULL && !shared->part.is_busy && look_begin(this, *box, (coffer_operation)operation, key, &shared->room);
+}
+
+/* Whether Lua has but to copy it. */
+static bool is_plain(const coffer_value *value) {
+    return value->data.len <= ROOM_BYTES_MOST && value->format != COFFER_FORMAT_JSON && value->format != COFFER_FORMAT_MSGPACK &&
+           (value->format != COFFER_FORMAT_TEXT || coffer__lua_is_utf8(value->data));
+}
+
+static int ffi_look(void *of, void *box, const char *key, size_t len, int operation) {
+    ffi_room *shared = of;
+    look this;
+    if (!ffi_begin(&this, shared, box, coffer_slice_of(key, len), operation)) {
+        return SHARED_ASK;
+    }
+    coffer_value *value = &shared->value;
+    coffer_status status = look_at(&this, value);
+    if (status != COFFER_OK) {
+        return status == COFFER_AGAIN ? SHARED_ASK : value->source == COFFER_SOURCE_NEGATIVE ? SHARED_NEGATIVE : SHARED_MISS;
+    }
+    shared->part.is_busy = true;
+    shared->part.data = value->data.len == 0 ? "" : value->data.data;
+    return this.near->slot_count == 0 && is_plain(value) ? (int)value->data.len : SHARED_FOUND;
+}
+
+static bool ffi_confirms(void *of, void *box, const char *key, size_t len, int operation, int slot) {
+    look this;
+    return ffi_begin(&this, of, box, coffer_slice_of(key, len), operation) && slot > 0 && (size_t)slot <= this.near->slot_count &&
+           look_confirms(&this, slot);
+}
+
+static void ffi_free(ffi_room *shared) {
+    coffer_room_free(shared->room);
+    shared->room = NULL;
+    coffer__lua_text_free(&shared->text);
+}
+
+static int ffi_gc(lua_State *lua) {
+    ffi_room *shared = luaL_checkudata(lua, 1, SHARED_NAME);
+    shared->part.is_busy = true; /* for good */
+    ffi_free(shared);
+    return 0;
+}
+
+int coffer__lua_near_shared(lua_State *lua) {
+    ffi_room *shared = lua_newuserdata(lua, sizeof *shared);
+    memset(shared, 0, sizeof *shared);
+    shared->part.get = COFFER_OPERATION_GET;
+    shared->part.get_or_load = COFFER_OPERATION_GET_OR_LOAD;
+    shared->part.look = ffi_look;
+    shared->part.confirms = ffi_confirms;
+    coffer__lua_add_metatable(lua, SHARED_NAME, ffi_gc);
+    luaL_getmetatable(lua, SHARED_NAME);
+    lua_setmetatable(lua, -2);
+    lua_pushstring(lua, SHARED_TEXT);
+    lua_pushinteger(lua, (lua_Integer)sizeof shared->part);
+    return 3;
+}
+
+int coffer__lua_near_found(lua_State *lua) {
+    coffer__lua_handle *handle = coffer__lua_handle_at(lua, 1);
+    ffi_room *shared = luaL_checkudata(lua, 3, SHARED_NAME);
+    size_t len = shared->value.data.len;
+    uint64_t version = shared->value.near_version;
+    if (!shared->part.is_busy || handle == NULL) {
+        return 0;
+    }
+    shared->text.len = 0;
+    int pushed = coffer__lua_push_read(lua, COFFER_OK, &shared->value, &shared->text);
+    shared->part.is_busy = false;
+    if (len > ROOM_BYTES_MOST) {
+        ffi_free(shared);
+    }
+    keep_pushed(lua, &handle->near, version, pushed);
+    return pushed;
 }

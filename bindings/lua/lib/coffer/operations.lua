@@ -9,12 +9,15 @@
 --     call_loader(load, loader, ...)   its value, or nil and what it failed with; then its TTL
 --     loading()                the load whose loader is running, or nil
 --
+-- It is given `read_or_begin` (handle, key, limit): load_begin, of what is not near.
+--
 -- `finish_write` may answer a third value, which the caller gets instead of a number.
 
 local arguments = require "coffer.arguments"
 local cached = require "coffer.cached"
 local control = require "coffer.control"
 local core = require "coffer.core"
+local near = require "coffer.near"
 
 local type, error, pairs, ipairs, huge = type, error, pairs, ipairs, math.huge
 
@@ -109,7 +112,8 @@ end
 -- ---- one key ----
 
 local function add_reads(Cache, run)
-    local handle_of, get, entry_of = run.handle_of, run.get, run.entry
+    local handle_of, entry_of = run.handle_of, run.entry
+    local get = near.before("get", run.get)
     local is_done, number_of = finishers(run.finish)
 
     local function seconds_left(...)
@@ -379,11 +383,12 @@ local operations = {}
 -- closed: nil, message, code.
 function operations.keep_objects(handle, kept)
     if kept > 0 then
-        local _, err, code = core.keep_objects(handle, kept)
-        if err then
+        local values, err, code = core.keep_objects(handle, kept)
+        if not values then
             core.close(handle)
             return nil, err, code
         end
+        near.kept(handle, values)
     end
     return true
 end
@@ -399,7 +404,7 @@ end
 
 --- The value of a key, or what loader(...) returns: value, err, source.
 function operations.load(run, handle, key, lifetime, absent_lifetime, limit, loader, ...)
-    local value, err, source, load = run.load_begin(handle, key, run.loading(), limit)
+    local value, err, source, load = run.read_or_begin(handle, key, limit)
     if load then
         return operations.go_on(run, load, lifetime, absent_lifetime, loader, ...)
     end
@@ -489,8 +494,16 @@ local function add_rest(Cache, run)
     end
 end
 
+-- What is near needs no load, and is not asked for whose loader is running.
+local function reader(run)
+    return near.before("get_or_load", function(handle, key, limit, _, is_looked_for)
+        return run.load_begin(handle, key, run.loading(), limit, is_looked_for)
+    end)
+end
+
 --- Gives the class its methods.
 function operations.add_to(Cache, run)
+    run.read_or_begin = reader(run)
     add_reads(Cache, run)
     add_writes(Cache, run)
     add_conditions(Cache, run)

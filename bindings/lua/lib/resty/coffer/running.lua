@@ -265,7 +265,7 @@ function running.with(handle_of)
         get = reading(core.get, core.peek),
         entry = reading(core.entry, core.peek_entry),
         get_many = answering(core.get_many, get_many_near),
-        load_begin = reading(core.load_begin, core.peek),
+        load_begin = reading(core.load_begin, core.peek_load),
         set = writing(core.set),
         delete = writing(core.delete),
         set_many = writing(core.set_many),
