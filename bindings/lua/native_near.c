@@ -49,18 +49,23 @@ int coffer__lua_keep_objects(lua_State *lua) {
     return 1;
 }
 
-/* The number of the key's slot, from 1 on, and its table on top of the stack; 0: it has none. */
+/* The number of the key's slot, from 1 on; 0: it has none. Pushes the table, and in it {value, number}, or nil. */
 static int slot_of(lua_State *lua, const coffer__lua_near *near) {
     lua_rawgeti(lua, LUA_REGISTRYINDEX, near->values);
     lua_pushvalue(lua, 2);
     lua_rawget(lua, -2);
+    if (lua_isnil(lua, -1)) {
+        return 0;
+    }
+    lua_rawgeti(lua, -1, 2);
     int slot = (int)lua_tointeger(lua, -1);
     lua_pop(lua, 1);
     return slot;
 }
 
-/* The slot of the oldest, for the key at 2, with the table on top. What is jumped out of by want of memory leaves slots without a version. */
-static int slot_take(lua_State *lua, coffer__lua_near *near) {
+/* The slot of the oldest, for the key at 2 and the empty record at `record`, with the table on top. What is jumped out of by want of memory leaves slots
+ * without a version. */
+static int slot_take(lua_State *lua, coffer__lua_near *near, int record) {
     int slot = (int)near->slot_next + 1;
     near->slot_next = (near->slot_next + 1) % near->slot_count;
     near->versions[slot - 1] = 0;
@@ -73,26 +78,34 @@ static int slot_take(lua_State *lua, coffer__lua_near *near) {
     }
     lua_pushvalue(lua, 2);
     lua_rawseti(lua, -2, -slot);
-    lua_pushvalue(lua, 2);
     lua_pushinteger(lua, slot);
+    lua_rawseti(lua, record, 2);
+    lua_pushvalue(lua, 2);
+    lua_pushvalue(lua, record);
     lua_rawset(lua, -3);
     return slot;
 }
 
-/* Keeps the value at `index`. */
+/* Keeps the value at `index`. Making the record may collect garbage, and so run what closes the cache: all else comes behind it. */
 static void keep(lua_State *lua, coffer__lua_near *near, uint64_t version, int index) {
     if (near->slot_count == 0 || version == 0) {
         return;
     }
-    int slot = slot_of(lua, near);
-    if (slot == 0) {
-        slot = slot_take(lua, near);
+    int record = lua_gettop(lua) + 1;
+    lua_createtable(lua, 2, 0);
+    if (near->slot_count > 0) {
+        int slot = slot_of(lua, near);
+        if (slot == 0) {
+            lua_pop(lua, 1);
+            slot = slot_take(lua, near, record);
+            lua_pushvalue(lua, record);
+        }
+        near->versions[slot - 1] = 0;
+        lua_pushvalue(lua, index);
+        lua_rawseti(lua, -2, 1);
+        near->versions[slot - 1] = version;
     }
-    near->versions[slot - 1] = 0;
-    lua_pushvalue(lua, index);
-    lua_rawseti(lua, -2, slot);
-    near->versions[slot - 1] = version;
-    lua_pop(lua, 1);
+    lua_settop(lua, record - 1);
 }
 
 /* ---- reading ---- */
@@ -156,17 +169,18 @@ static bool push_kept(lua_State *lua, const look *this) {
     }
     int slot = slot_of(lua, near);
     if (slot == 0 || near->versions[slot - 1] == 0) {
-        lua_pop(lua, 1);
+        lua_pop(lua, 2);
         return false;
     }
     if (!look_confirms(this, slot)) {
         lua_pushnil(lua);
-        lua_rawseti(lua, -2, slot);
-        lua_pop(lua, 1);
+        lua_rawseti(lua, -2, 1);
+        lua_pop(lua, 2);
         return false;
     }
-    lua_rawgeti(lua, -1, slot);
-    lua_remove(lua, -2);
+    lua_rawgeti(lua, -1, 1);
+    lua_replace(lua, -3);
+    lua_pop(lua, 1);
     lua_pushnil(lua);
     lua_pushstring(lua, coffer_source_name(COFFER_SOURCE_NEAR));
     return true;

@@ -1,6 +1,6 @@
 /* near: reads of what is in this host's memory, without an op; and the values that were made of it.
  *
- *     kept values   a table in the registry: [key] = number of a slot, [number] = the value, [-number] = the key
+ *     kept values   a table in the registry: [key] = {value, number of its slot}, [-number] = the key
  *     versions      of the entries they were made of, by slot, in C
  *
  * The oldest gives up its slot. A value is given only where the arena confirms that its entry is still there, and a table is then the very one that others

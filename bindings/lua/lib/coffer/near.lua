@@ -53,20 +53,18 @@ local ASK, FOUND, NEGATIVE = -1, -4, -3
 
 -- The value that is kept for the key, where its entry is still there.
 local function kept_value(values, operation, handle, key)
-    local slot = values[key]
-    if not slot then
+    local one = values[key]
+    if not one then
         return nil
     end
-    local is_there = confirms(shared, handle, key, #key, operation, slot)
-    local value = values[slot]
-    if values[-slot] ~= key then -- a collector that reads has put another there meanwhile
+    local is_there = confirms(shared, handle, key, #key, operation, one[2])
+    if values[key] ~= one then -- a collector that reads has put another into its slot
         return nil
     end
     if not is_there then
-        values[slot] = nil
-        return nil
+        one[1] = nil
     end
-    return value
+    return one[1]
 end
 
 -- What `look` has found, other than plain text: whether it is an answer, and value, err, source.
