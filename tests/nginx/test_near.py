@@ -256,6 +256,23 @@ def test_what_is_kept_is_answered_again_until_it_changes(host: Host, server: Red
     assert nginx.lua('return coffer.new("other", {url = url, lru_size = 5})')[2] == "OPTION"
 
 
+@pytest.mark.parametrize("phase", ["content", "set", "header_filter", "log"])
+def test_a_callback_is_not_called_for_what_is_near(host: Host, server: RedisServer, phase: str) -> None:
+    """Counted as what it is; a kept object is get's very own."""
+    nginx = host(server.url, workers=1, options='near = "process", near_objects = 10')
+    warm(nginx, value="{1}")
+    warm(nginx, key="text")
+    code = """
+        local function of(name) return (cache:stats().latency[name] or {count = 0}).count end
+        local gets, loads, one = of("get"), of("get_or_load"), cache:get("key")
+        for _ = 1, 300 do
+            assert(rawequal(cache:get("key", nil, error), one) and cache:get("text", nil, error) == "value")
+        end
+        return of("get") - gets, of("get_or_load") - loads, select(3, cache:get("key", nil, error))
+    """
+    assert nginx.lua(code, phase) == [1, 600, "near"]
+
+
 def segments(name: str) -> list[os.stat_result]:
     return [path.stat() for path in SHM.glob(f"{name}.*")]
 
