@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 import coffer
-from hosting import HERE, Nginx
+from hosting import HERE, Load, Nginx
 from support import RedisServer, Resp, free_port, wait_until
 
 Host = Callable[..., Nginx]
@@ -196,6 +196,23 @@ def test_what_is_written_elsewhere_is_seen_by_all(workers: Workers, server: Redi
         elsewhere.delete(KEY)
         wait_until(lambda: workers.ask(0, KEY)[1] is None, 5)
         assert {workers.ask(one, KEY)[1] for one in range(12)} == {None}
+
+
+RACE = "for _ = 1, 20 do for n = 1, 16 do cache:get('k' .. n) end ngx.sleep(0) end return true"
+LOOK = "local got = {} for n = 1, 16 do got[n] = cache:get('k' .. n) end return got"
+
+
+def test_no_copy_stays_that_was_overtaken(name: str, host: Host, server: RedisServer) -> None:
+    """Reads race with what is written elsewhere; soon after the last write, long before a copy's time is over, all workers have that."""
+    nginx = host(server.url, options=options(name))
+    warm(nginx)
+    with coffer.Cache(server.url, namespace="things") as elsewhere, Load(lambda number, turn: nginx.lua(RACE), 4) as load:
+        for number in range(30):
+            for turn in range(5):
+                for key in range(1, 17):
+                    elsewhere.set(f"k{key}", f"{number}.{turn}")
+            wait_until(lambda number=number: nginx.value(LOOK) == [f"{number}.4"] * 16, 5)  # type: ignore[misc]
+    assert load.faults == []
 
 
 # ---- nginx

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -107,6 +108,41 @@ def test_another_process_hears_at_once_when_the_one_that_did_closes(leader: str)
     finally:
         for path in Path("/dev/shm").glob(f"{near['near_name']}.*"):
             path.unlink()
+
+
+@pytest.mark.parametrize("loads", [False, True], ids=["get", "get_or_load"])
+def test_no_copy_stays_that_was_overtaken(loads: bool) -> None:
+    """Reads race with what another client changes; soon after the last change, long before a copy's time is over, all are what the
+    server holds. (C: io/test_near_race, where it is known when all was heard.)"""
+    keys = [f"k{number}" for number in range(16)]
+    over = threading.Event()
+    faults: list[BaseException] = []
+
+    def read(cache: coffer.Cache) -> None:
+        try:
+            while not over.is_set():
+                for key in keys:
+                    cache.get_or_load(key, lambda _: b"loaded") if loads else cache.get(key)
+        except BaseException as fault:
+            faults.append(fault)
+
+    with redis_server() as server, contextlib.closing(server.client()) as client, coffer.Cache(server.url, **NEAR) as cache:
+        wait_until(lambda: is_near(cache, [client], "mark"))
+        readers = [threading.Thread(target=read, args=(cache,)) for _ in range(2)]
+        for reader in readers:
+            reader.start()
+        try:
+            for number in range(40):
+                for turn in range(5):
+                    for key in keys:
+                        client.call("SET", f"p:n:{key}", f"{number}.{turn}")
+                wait_until(lambda: [cache.get(key) for key in keys] == [f"{number}.4".encode()] * len(keys), 5)  # noqa: B023
+        finally:
+            over.set()
+            for reader in readers:
+                reader.join()
+        assert faults == []
+        assert cache.stats().near_hits > 0
 
 
 def test_the_channel_logs_in_and_speaks_tls(tmp_path: Path) -> None:
