@@ -78,11 +78,11 @@ def open_coffer_near_load(port: int) -> Callable[[], object]:
 
 
 def open_coffer_near_cached(port: int) -> Callable[[], object]:
-    @near_cache(port).cached(key="{key}")
-    def load(key: str) -> bytes:
+    @near_cache(port).cached(key="key:{number}")
+    def load(number: int) -> bytes:
         return b""
 
-    return lambda: load("key:1")
+    return lambda: load(1)
 
 
 def open_lru_cache(port: int) -> Callable[[], object]:

@@ -273,6 +273,10 @@ def test_a_template_makes_the_key(memory: coffer.Cache) -> None:
 
     assert user.key("42") == "user:42:plain"
     assert user.key("a:b", kind="%") == "user:a%3Ab:%25"
+    shown: Any = memory.cached(key="{{{id}}}:{kind!r:>8}")(lambda id, kind: None)
+    assert (shown.key("a:b", "c"), shown.key(1, "%")) == ("{a%3Ab}:     'c'", "{1}:     '%25'")
+    braces: Any = memory.cached(key="{{{id}}}:{id}")(lambda id: None)
+    assert braces.key("a:b") == "{a%3Ab}:a%3Ab"
     assert user("42") == "42plain"
     assert memory.get("user:42:plain") == "42plain"
 

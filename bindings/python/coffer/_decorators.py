@@ -175,15 +175,20 @@ class _Template(string.Formatter):
     def __init__(self, text: str, names: Iterable[str]) -> None:
         self._text = text
         try:
-            fields = [field for _, field, _, _ in self.parse(text) if field is not None]
+            parsed = list(self.parse(text))
         except ValueError as fault:
             raise ArgumentError(f"the key {text!r} is not a template: {fault}", "ARG") from None
+        fields = [field for _, field, _, _ in parsed if field is not None]
         unknown = [field for field in fields if field.replace("[", ".").split(".")[0] not in names]
         if unknown:
             raise ArgumentError(f"the key {text!r} names {unknown[0]!r}, which is no parameter of the function", "ARG")
+        is_plain = all(field is None or (field in names and not spec and conversion is None) for _, field, spec, conversion in parsed)
+        self._parts = [(literal, field) for literal, field, _, _ in parsed] if is_plain else None
 
     def fill(self, arguments: Mapping[str, Any]) -> str:
-        return self.vformat(self._text, (), arguments)
+        if self._parts is None:
+            return self.vformat(self._text, (), arguments)
+        return "".join(text if field is None else text + escape(format(arguments[field])) for text, field in self._parts)
 
     def format_field(self, value: Any, format_spec: str) -> str:
         return escape(format(value, format_spec))
