@@ -226,6 +226,9 @@ def warm(nginx: Nginx, key: str = KEY, value: str = '"value"') -> None:
         assert time.monotonic() < end, (answer, nginx.lua("return cache:health().near, cache:stats().near"))
 
 
+BULK = 'local bulk = require("resty.coffer").new_bulk() bulk:add("key") bulk:add("key", nil, tostring)'
+
+
 @pytest.mark.parametrize("near", ["process", "shared"])
 @pytest.mark.parametrize("phase", ["set", "header_filter", "body_filter", "log", "balancer"])
 def test_phases_that_cannot_wait_answer_what_is_near(name: str, host: Host, server: RedisServer, near: str, phase: str) -> None:
@@ -235,10 +238,17 @@ def test_phases_that_cannot_wait_answer_what_is_near(name: str, host: Host, serv
     assert nginx.lua('return cache:get("key", nil, function() return "loaded" end)', phase) == ["value", None, "near"]
     assert nginx.value('return cache:get_entry("key").value', phase) == "value"
     assert nginx.value('return (cache:get_many({"key"})).key', phase) == "value"
+    assert nginx.value(f'{BULK} return cache:get_bulk(bulk)', phase) == ["value", None, "near"] * 2
     left, _, value, is_stale = nginx.lua('return cache:peek("key")', phase)
     assert left > 0 and (value, is_stale) == ("value", False)
-    for code in ('cache:get("far")', 'cache:get("far", nil, tostring, 1)', 'cache:get_many({"key", "far"})', 'cache:exists("key")'):
-        value, words, code = nginx.lua(f"return {code}", phase)
+    for code in (
+        'return cache:get("far")',
+        'return cache:get("far", nil, tostring, 1)',
+        'return cache:get_many({"key", "far"})',
+        f'{BULK} bulk:add("far") return cache:get_bulk(bulk)',
+        'return cache:exists("key")',
+    ):
+        value, words, code = nginx.lua(code, phase)
         assert (value, code) == (None, "UNSUPPORTED")
         assert phase in words
 

@@ -6,9 +6,9 @@
 --
 -- Answers are `value, err, source`: see coffer.lua; what is a value, a key and a time is told there
 -- too. In phases that cannot wait for a server (init, init_worker, set, header_filter, body_filter,
--- log, balancer) get, get_entry, get_many and peek answer what is near (option near), and else, as
--- all other reads do, nil, a sentence, "UNSUPPORTED"; writes are queued: true, nil, "queued".
--- With mem:// all is answered in each of them. docs/openresty.md has the table.
+-- log, balancer) get, get_entry, get_many, get_bulk and peek answer what is near (option near), and
+-- else, as all other reads do, nil, a sentence, "UNSUPPORTED"; writes are queued: true, nil,
+-- "queued". With mem:// all is answered in each of them. docs/openresty.md has the table.
 
 if type(ngx) ~= "table" then
     error('resty.coffer runs inside of nginx; elsewhere there is require "coffer"', 0)

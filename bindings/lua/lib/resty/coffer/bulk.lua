@@ -98,6 +98,31 @@ return function(coffer, Cache, own)
         return one
     end
 
+    -- The same where nothing can be waited for: whether it is known, and value, err, source.
+    local function look(handle, item)
+        local lifetime, err, code = load_times(item.opts)
+        if not lifetime then
+            return true, nil, err, code
+        end
+        if item.callback then
+            return core.peek_load(handle, item.key)
+        end
+        return core.peek(handle, item.key)
+    end
+
+    -- All results, where each is known; nil where one is not.
+    local function all_near(handle, bulk)
+        local work = {results = {n = bulk.n * 3}}
+        for index = 1, bulk.n do
+            local is_near, value, err, source = look(handle, bulk[index])
+            if not is_near then
+                return nil
+            end
+            set_result(work, index, value, err, source)
+        end
+        return work.results
+    end
+
     -- What is answered, or is to be loaded here, goes where it belongs. Whether there was any.
     local function take_stopped(work)
         local left = {}
@@ -148,6 +173,10 @@ return function(coffer, Cache, own)
         arguments.check_fields(opts, FIELDS)
         local may_wait, err, code = running.may_wait()
         if not may_wait and not core.is_local(self._handle) then
+            local results = all_near(self._handle, bulk)
+            if results then
+                return results
+            end
             return nil, err, code
         end
         local work = {
