@@ -238,7 +238,7 @@ def test_phases_that_cannot_wait_answer_what_is_near(name: str, host: Host, serv
     assert nginx.lua('return cache:get("key", nil, function() return "loaded" end)', phase) == ["value", None, "near"]
     assert nginx.value('return cache:get_entry("key").value', phase) == "value"
     assert nginx.value('return (cache:get_many({"key"})).key', phase) == "value"
-    assert nginx.value(f'{BULK} return cache:get_bulk(bulk)', phase) == ["value", None, "near"] * 2
+    assert nginx.value(f"{BULK} return cache:get_bulk(bulk)", phase) == ["value", None, "near"] * 2
     left, _, value, is_stale = nginx.lua('return cache:peek("key")', phase)
     assert left > 0 and (value, is_stale) == ("value", False)
     for code in (
