@@ -3,6 +3,7 @@ whose slots move, and after a failover by sentinels."""
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
 import re
@@ -13,10 +14,12 @@ import textwrap
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import coffer
+import on_loop
 from clusters import SLOTS, Cluster
 from sentinels import ASKED, SECRET, is_primary, is_promoted, plain_group
 from support import Resp, free_port, has_redis, make_certificates, redis_server, wait_until
@@ -33,7 +36,7 @@ def asked_count(clients: Iterable[Resp]) -> int:
     return sum(int(one[1]) for one in found if one)
 
 
-def is_near(cache: coffer.Cache, clients: list[Resp], key: str) -> bool:
+def is_near(cache: coffer.Cache | Another, clients: list[Resp], key: str) -> bool:
     """Whether it is answered without a server: from some moment on."""
     before = asked_count(clients)
     with contextlib.suppress(coffer.Error):
@@ -41,7 +44,7 @@ def is_near(cache: coffer.Cache, clients: list[Resp], key: str) -> bool:
     return asked_count(clients) == before
 
 
-def assert_follows(cache: coffer.Cache, clients: list[Resp], client: Resp, key: str) -> None:
+def assert_follows(cache: coffer.Cache | Another, clients: list[Resp], client: Resp, key: str) -> None:
     """It comes near, and goes as soon as somebody else changes it."""
     client.call("SET", f"p:n:{key}", "1")
     wait_until(lambda: is_near(cache, clients, key) and cache.get(key) == b"1")  # where a channel broke, an old copy may be seen once more
@@ -85,25 +88,53 @@ LEADERS = {
 }
 
 
+FOLLOWER = """
+    with on_loop.on_a_loop(), (on_loop.Cache if is_async else coffer.Cache)(url, **near) as cache:
+        cache.set("other", b"2")
+        for line in filter(str.strip, sys.stdin):
+            print(repr(cache.stats().near.takeovers if line == "takeovers\\n" else cache.get(line.rstrip())), flush=True)
+"""
+
+
+class Another:
+    """A process with a cache, and a clock that no test has moved: processes that share memory have to agree on it."""
+
+    def __init__(self, code: str, **known: object) -> None:
+        told = "".join(f"{name} = {value!r}\n" for name, value in known.items())
+        command = [sys.executable, "-c", "import asyncio, sys, coffer, coffer.aio, on_loop\n" + told + textwrap.dedent(code)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent)
+
+    def heard(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def get(self, key: str) -> Any:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{key}\n")
+        self.process.stdin.flush()
+        return ast.literal_eval(self.heard())
+
+    def close(self) -> None:
+        self.process.communicate("\n", timeout=20)
+        assert self.process.returncode == 0
+
+
 @pytest.mark.parametrize("leader", LEADERS)
 def test_another_process_hears_at_once_when_the_one_that_did_closes(leader: str) -> None:
     near = NEAR | {"near": "shared", "near_name": f"coffer-test-{os.getpid()}-close"}
+    known = {"near": near, "is_async": coffer.Cache is on_loop.Cache}
     try:
         with redis_server() as server, contextlib.closing(server.client()) as client:
-            code = f"import asyncio, coffer, coffer.aio\nurl, near = {server.url!r}, {near!r}\n" + textwrap.dedent(LEADERS[leader])
             client.call("SET", "p:n:key", "1")
-            with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-                assert other.stdout is not None
-                assert other.stdout.readline() == "hears\n"
-                with coffer.Cache(server.url, **near) as cache:
-                    cache.set("other", b"2")
-                    wait_until(lambda: is_near(cache, [client], "key"))
-                    takeovers = cache.stats().near.takeovers
-                    other.communicate("\n", timeout=20)
-                    assert other.returncode == 0
-                    wait_until(lambda: is_near(cache, [client], "key"), 1)  # what one that was killed keeps for itself is 2 s
-                    assert cache.stats().near.takeovers > takeovers
-                    assert_follows(cache, [client], client, "key")
+            with contextlib.closing(Another(LEADERS[leader], url=server.url, **known)) as first:
+                assert first.heard() == "hears\n"
+                second = Another(FOLLOWER, url=server.url, **known)
+                wait_until(lambda: is_near(second, [client], "key"))
+                takeovers = second.get("takeovers")
+            with contextlib.closing(second):
+                wait_until(lambda: is_near(second, [client], "key"), 1)  # what one that was killed keeps for itself is 2 s
+                assert second.get("takeovers") > takeovers
+                assert_follows(second, [client], client, "key")
     finally:
         for path in Path("/dev/shm").glob(f"{near['near_name']}.*"):
             path.unlink()

@@ -53,6 +53,7 @@ class Clock:
 
 def clock() -> Clock:
     """A context in which the time of all caches of the process is the test's: it begins as it is, and only `move` lets it
-    pass. Afterwards it goes on by itself; what was moved stays moved. A server's own time is its own: with `redis://` the TTLs
+    pass. Afterwards it goes on by itself; what was moved stays moved. Processes that share memory (`near=shared`) have to
+    agree on the time: move it where nobody else has that memory. A server's own time is its own: with `redis://` the TTLs
     of a real server end when they do."""
     return Clock()
