@@ -121,6 +121,16 @@ static inline void greet(world *w) {
     assert_true(coffer_conn_ready(w->conn));
 }
 
+/* Its first question is answered by an error, and the connection goes. */
+static inline void be_refused(world *w, const char *error) {
+    connect_one(w);
+    assert_says(w, "HELLO");
+    feed(w, greeted);
+    assert_says(w, "ID");
+    assert_int_not_equal(feed(w, error), COFFER_OK);
+    hang_up(w);
+}
+
 static inline bool is_live(const world *w) {
     return coffer__channels_any_live(w->coherence, w->now_ms);
 }

@@ -168,12 +168,7 @@ static void test_a_server_that_is_only_loading_is_asked_again_soon(void **state)
     (void)state;
     world w;
     open_world(&w);
-    connect_one(&w);
-    assert_says(&w, "HELLO");
-    feed(&w, greeted);
-    assert_says(&w, "ID");
-    feed(&w, "-LOADING Redis is loading the dataset in memory\r\n");
-    hang_up(&w);
+    be_refused(&w, "-LOADING Redis is loading the dataset in memory\r\n");
     assert_true(w.standing->connect_at_ms <= w.now_ms + 2000);
     w.now_ms += COFFER__LEAD_EVERY_MS;
     coffer__channels_beat(w.channels, w.now_ms);

@@ -79,12 +79,7 @@ static void test_what_was_vouched_for_ends_with_whoever_did_so(void **state) {
     (void)state;
     world w;
     open_world(&w);
-    connect_one(&w);
-    assert_says(&w, "HELLO");
-    feed(&w, greeted);
-    assert_says(&w, "ID");
-    feed(&w, "-NOPERM no\r\n");
-    hang_up(&w);
+    be_refused(&w, "-NOPERM no\r\n");
     w.now_ms += COFFER__LEAD_EVERY_MS;
     coffer__channels_beat(w.channels, w.now_ms);
     assert_true(is_live(&w));
