@@ -268,16 +268,18 @@ int coffer__lua_peek_entry(lua_State *lua) {
     typedef __VA_ARGS__ ffi_part;                                                                                                                    \
     static const char SHARED_TEXT[] = #__VA_ARGS__
 
-/* data: what was found; is_busy: it is being read, and all others ask by an op; get, get_or_load: operations. `box` is the userdata of a handle, as the FFI gives it. */
+/* data: what was found; is_busy: it is being read, and all others ask by an op; get, get_or_load: operations; ask, found, negative: what `look` answers
+ * apart from a length, and from a miss. `box` is the userdata of a handle, as the FFI gives it. */
 SHARED(struct {
     const char *data;
     bool is_busy;
     int get, get_or_load;
+    int ask, found, negative;
     int (*look)(void *shared, void *box, const char *key, size_t len, int operation);
     bool (*confirms)(void *shared, void *box, const char *key, size_t len, int operation, int slot);
 });
 
-/* What `look` answers apart from a length. FOUND: near_found makes something of it. */
+/* FOUND: near_found makes something of it. */
 enum { SHARED_ASK = -1, SHARED_MISS = -2, SHARED_NEGATIVE = -3, SHARED_FOUND = -4 };
 
 typedef struct ffi_room {
@@ -339,6 +341,9 @@ int coffer__lua_near_shared(lua_State *lua) {
     memset(shared, 0, sizeof *shared);
     shared->part.get = COFFER_OPERATION_GET;
     shared->part.get_or_load = COFFER_OPERATION_GET_OR_LOAD;
+    shared->part.ask = SHARED_ASK;
+    shared->part.found = SHARED_FOUND;
+    shared->part.negative = SHARED_NEGATIVE;
     shared->part.look = ffi_look;
     shared->part.confirms = ffi_confirms;
     coffer__lua_add_metatable(lua, SHARED_NAME, ffi_gc);

@@ -49,7 +49,7 @@ end
 
 local look, confirms, to_string = shared.look, shared.confirms, ffi.string
 local near_found = core.near_found
-local ASK, FOUND, NEGATIVE = -1, -4, -3
+local ASK, FOUND, NEGATIVE = shared.ask, shared.found, shared.negative
 
 -- The value that is kept for the key, where its entry is still there.
 local function kept_value(values, operation, handle, key)
