@@ -46,7 +46,7 @@ typedef struct coffer__lua_near {
     coffer_room *room; /* NULL before the first peek, and after a large value */
     coffer__lua_text text; /* scratch of what is pushed */
     bool is_busy; /* the room is being read */
-    uint32_t read_count; /* some are timed */
+    uint32_t read_counts[2]; /* of get, and of get_or_load: some are timed */
     int values; /* in the registry, where slot_count is not 0 */
     uint64_t *versions; /* of the entries that the values were made of, by slot; 0: none is there */
     size_t slot_count, slot_next;

@@ -130,7 +130,7 @@ static bool look_begin(look *this, coffer__lua_handle *handle, coffer_operation 
     this->room = *room;
     this->key = key;
     this->now_ms = coffer_now_coarse_ms();
-    this->began_us = handle->near.read_count++ % TIMED_OF == 0 ? coffer_now_us() : 0;
+    this->began_us = handle->near.read_counts[operation == COFFER_OPERATION_GET_OR_LOAD]++ % TIMED_OF == 0 ? coffer_now_us() : 0;
     return true;
 }
 
